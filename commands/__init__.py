@@ -1,0 +1,3 @@
+"""What a person or CI runs beside the DAG."""
+
+import workflow  # noqa: F401  sets the environment before a command imports NumPy

@@ -1,0 +1,3 @@
+"""One script per node of the DAG, run by `dvc repro` as `python -m stages.NAME`."""
+
+import workflow  # noqa: F401  sets the environment before a stage imports NumPy

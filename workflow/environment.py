@@ -1,0 +1,53 @@
+"""The environment variables that make results independent of the processor.
+
+Numerical libraries pick their code by the processor that they find, and a wider
+vector unit adds in another order. So each is held to AVX2 with FMA, which every
+x86-64 processor since 2013 has. The values belong to the locked versions of the
+packages: XLA, for one, stops the program at a flag that it does not know.
+"""
+
+import os
+import platform
+import sys
+
+_AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+
+# Read once, when the library is first imported.
+_X86_64 = {
+    # The first flag switches off a kernel library inside XLA that goes by the processor.
+    "XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type= --xla_cpu_max_isa=AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": _AVX512,
+}
+_EVERYWHERE = {
+    # The stages print what a person needs; TensorFlow's start-up notes are not that.
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+_READ_AT_IMPORT_BY = ("tensorflow", "numpy")
+
+
+def required() -> dict[str, str]:
+    """The variables that this machine's architecture needs, with their values."""
+    return _EVERYWHERE | (_X86_64 if platform.machine() in ("x86_64", "AMD64") else {})
+
+
+def is_set() -> bool:
+    """Whether every variable has its value."""
+    return all(os.environ.get(name) == value for name, value in required().items())
+
+
+def apply() -> None:
+    """Set the variables.
+
+    Raises:
+        RuntimeError: a library that reads them has been imported already, so that they
+            would come too late and the bits would depend on this machine.
+    """
+    late = [name for name in _READ_AT_IMPORT_BY if name in sys.modules]
+    if late and not is_set():
+        raise RuntimeError(
+            f"{late[0]} was imported before `workflow`: import `workflow` first, so that"
+            " the results do not depend on this processor"
+        )
+    os.environ.update(required())

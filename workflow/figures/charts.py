@@ -1,0 +1,98 @@
+"""Charts of numbers: curves, confusion, scores per class."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from workflow.figures.style import SERIES, new_figure
+
+
+def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
+    """Loss and accuracy by epoch, with the held-out ones where there are any.
+
+    Args:
+        history: the columns of `plots/history.csv`.
+    """
+    figure = new_figure(8, 3.8)
+    left, right = figure.subplots(1, 2)
+    for axes, score in ((left, "loss"), (right, "accuracy")):
+        _curve(axes, history["epoch"], history[score], "training, during the epoch", SERIES[0])
+        held_out = history.get(f"validation_{score}")
+        if held_out:
+            _curve(axes, history["epoch"], held_out, "held out, after the epoch", SERIES[5])
+            axes.legend(frameon=False)
+        axes.set(title=score.capitalize(), xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    figure.suptitle("Training")
+    return figure
+
+
+def _curve(
+    axes: Axes, epochs: Sequence[float], values: Sequence[float], label: str, colour: str
+) -> None:
+    marker = "o" if len(epochs) <= 20 else None
+    axes.plot(epochs, values, marker=marker, markersize=4, color=colour, label=label)
+
+
+def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
+    """The confusion matrix: numbers in the cells, shaded by the share of the actual class.
+
+    Args:
+        counts: (classes, classes), row the actual class, column the predicted one.
+        class_names: in the order of the labels.
+    """
+    size = 2.6 + 0.58 * len(class_names)
+    figure = new_figure(size, size)
+    axes = figure.add_subplot()
+    totals = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(counts > 0):
+        axes.text(
+            column,
+            row,
+            str(counts[row, column]),
+            ha="center",
+            va="center",
+            color="white" if share[row, column] > 0.5 else "black",
+        )
+    ticks = range(len(class_names))
+    axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, class_names)
+    axes.set(xlabel="predicted", ylabel="actual")
+    accuracy = counts.trace() / counts.sum()
+    axes.set_title(f"Confusion on {counts.sum()} test images: {accuracy:.2%} correct")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def class_bars(scores: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Precision and recall of each class as bars, the F1 score as a mark.
+
+    Args:
+        scores: by class name, each with `precision`, `recall` and `f1`.
+    """
+    names = list(scores)
+    figure = new_figure(8, 1.4 + 0.42 * len(names))
+    axes = figure.add_subplot()
+    places = np.arange(len(names))
+    for offset, score, colour in ((-0.19, "precision", SERIES[4]), (0.19, "recall", SERIES[0])):
+        values = [scores[name][score] for name in names]
+        axes.barh(places + offset, values, height=0.36, color=colour, label=score)
+    f1 = [scores[name]["f1"] for name in names]
+    axes.plot(f1, places, "D", color="black", markersize=5, label="F1", linestyle="none")
+    for place, value in zip(places, f1, strict=True):
+        axes.text(1.01, float(place), f"{value:.2f}", va="center")
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.06), title="Scores of each class on the test images (number: F1)")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, frameon=False)
+    axes.grid(axis="x", alpha=0.3)
+    return figure

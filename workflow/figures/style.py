@@ -1,0 +1,48 @@
+"""What all figures share: colours, sizes, and PNG bytes that stay the same."""
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito (2008): a reader with any common colour blindness tells them apart, and the
+# two differ in lightness, too, for a print in grey.
+CORRECT = "#0072B2"
+WRONG = "#D55E00"
+NEUTRAL = "#8C8C8C"
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+
+DOTS_PER_INCH = 110
+
+matplotlib.rcParams.update(
+    {
+        "font.size": 11,
+        "axes.titlesize": 13,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "figure.titlesize": 14,
+    }
+)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of the given size in inches, without pyplot and its global state."""
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+
+
+def canvas(figure: Figure, width: float, height: float) -> Axes:
+    """One plain area for drawing many small pictures, (0, 0) at the upper left.
+
+    A figure of 20 images beside 20 bar charts takes a tenth of the time that it takes with
+    40 sets of axes.
+    """
+    axes = figure.add_subplot()
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+    axes.axis("off")
+    return axes
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Save as PNG, without matplotlib's version, which would differ for the same picture."""
+    figure.savefig(path, format="png", metadata={"Software": None})

@@ -1,0 +1,69 @@
+"""Outputs that appear whole or not at all, in bytes that depend on the content alone."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# .gitignore and .dvcignore leave such names out, so that what a killed process leaves
+# behind is never taken for a result.
+PARTIAL_PREFIX = ".partial."
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all it holds; nothing happens if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """Where `path` is written until it is whole: beside it, hence on the same file system."""
+    return path.with_name(PARTIAL_PREFIX + path.name)
+
+
+def commit(partial: Path, path: Path) -> None:
+    """Let the finished `partial` take the place of `path`, its bytes safe on the disk first."""
+    for file in sorted(partial.rglob("*")) if partial.is_dir() else [partial]:
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+    if path.is_dir():  # a file is replaced in one step, a folder has to make room first
+        remove(path)
+    partial.replace(path)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` if the block ends well, and vanishes if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    remove(partial)
+    try:
+        yield partial
+        commit(partial, path)
+    finally:
+        remove(partial)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON with sorted keys.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
+    """
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write CSV with a header and Unix line ends; None becomes an empty cell."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

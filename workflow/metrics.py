@@ -1,0 +1,65 @@
+"""How good predictions are. Labels are class indices, probabilities float32."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+CONFIDENCE_LEVEL = 0.95
+_CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of one class; each in [0, 1], 0 where nothing of the class was predicted or there."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % confidence interval of an accuracy, by Wilson's score method (1927).
+
+    It speaks of the choice of test images alone: another random seed for the training moves
+    the accuracy by more than that.
+    """
+    interval = binomtest(correct, total).proportion_ci(CONFIDENCE_LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def scores_per_class(counts: NDArray[np.int64]) -> list[ClassScores]:
+    """Precision, recall and F1 of each class, from the confusion counts."""
+    hits = counts.diagonal().astype(np.float64)
+    predicted, actual = counts.sum(axis=0), counts.sum(axis=1)
+
+    def ratio(of: NDArray[np.float64], to: NDArray[np.int64]) -> list[float]:
+        return list(np.divide(of, to, out=np.zeros_like(of), where=to > 0))
+
+    scores = (ratio(hits, predicted), ratio(hits, actual), ratio(2 * hits, predicted + actual))
+    return [ClassScores(*map(float, of_class)) for of_class in zip(*scores, strict=True)]
+
+
+def expected_calibration_error(
+    probabilities: NDArray[np.float32], actual: NDArray[np.uint8]
+) -> float:
+    """How far confidence and accuracy lie apart, after Guo et al. (2017), in [0, 1].
+
+    The predictions are put into 15 bins of equal width by their confidence, the largest
+    probability; the gaps between mean confidence and accuracy of the bins are averaged,
+    weighted by the number of predictions in each.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == actual
+    bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - correct, minlength=_CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / len(actual))
+
+
+def confusion_counts(
+    actual: NDArray[np.uint8], predicted: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """(classes, classes) counts: row the actual class, column the predicted one."""
+    counts = np.bincount(actual.astype(np.int64) * classes + predicted, minlength=classes**2)
+    return counts.reshape(classes, classes)

@@ -1,0 +1,163 @@
+"""`params.yaml`, read and validated as a whole."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from workflow.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+Activation = Literal["linear", "relu", "tanh", "sigmoid", "gelu"]
+
+
+class Strict(BaseModel):
+    """Unknown keys and values of another type are errors, not surprises."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Flatten(Strict):
+    """Each image becomes one vector."""
+
+    layer: Literal["flatten"]
+
+
+class Dense(Strict):
+    """A fully connected layer."""
+
+    layer: Literal["dense"]
+    units: int = Field(ge=1)
+    activation: Activation = "linear"
+
+
+Layer = Annotated[Flatten | Dense, Field(discriminator="layer")]
+
+
+class Adam(Strict):
+    """Kingma and Ba (2015), with Keras' defaults for what is not named."""
+
+    name: Literal["adam"]
+    learning_rate: float = Field(gt=0)
+
+
+class Sgd(Strict):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"]
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+
+
+Optimizer = Annotated[Adam | Sgd, Field(discriminator="name")]
+
+
+class Recipe(Strict):
+    """A model and how it is trained."""
+
+    layers: list[Layer]
+    head: Literal["logits", "softmax"]
+    optimizer: Optimizer
+    batch_size: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    validation_fraction: float = Field(default=0.0, ge=0, lt=1)
+
+
+class IdxFile(Strict):
+    """One file of the data set; `sha256` is of its decompressed bytes."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class IdxFiles(Strict):
+    """The four files of the data set."""
+
+    train_images: IdxFile
+    train_labels: IdxFile
+    test_images: IdxFile
+    test_labels: IdxFile
+
+
+class Data(Strict):
+    """Where the data come from and what they mean."""
+
+    sources: list[str]
+    files: IdxFiles
+    class_names: list[str] = Field(min_length=2, max_length=256)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Data":
+        twice = sorted({name for name in self.class_names if self.class_names.count(name) > 1})
+        if twice:
+            raise ValueError(f"class_names holds {twice[0]!r} twice")
+        return self
+
+
+class Params(Strict):
+    """The whole of `params.yaml`."""
+
+    recipe: str
+    seed: int = Field(ge=0, lt=2**32)
+    data: Data
+    recipes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Recipe] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _recipe_exists(self) -> "Params":
+        if self.recipe not in self.recipes:
+            valid = ", ".join(self.recipes)
+            raise ValueError(f"recipe: {self.recipe!r} is not defined; choose one of: {valid}")
+        return self
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML lets a repeated key silently win; here it is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and validate `params.yaml`.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or holds an unknown key, a missing
+            key, or a value of the wrong type or range. The message names file and key.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: run from the root of the repository, or restore the file"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first problem as `key: what is wrong`, and how many more there are."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        message = "unknown key: check the spelling, or delete it"
+    elif first["type"] == "value_error":
+        message = str(first["ctx"]["error"])
+    else:
+        message = f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r:.60}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{key}: {message}{more}" if key else f"{message}{more}"

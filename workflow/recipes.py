@@ -1,0 +1,56 @@
+"""From a recipe, which is data, to a Keras model and its optimizer."""
+
+from typing import Any
+
+from workflow.errors import UserError
+from workflow.params import Adam, Dense, Flatten, Layer, Recipe
+from workflow.reproducible import keras
+
+HEAD_LAYER = "head"
+
+
+def build_model(recipe: Recipe, image_shape: tuple[int, ...], classes: int) -> Any:
+    """Build the recipe's model with freshly drawn weights.
+
+    Args:
+        recipe: what `params.yaml` says.
+        image_shape: of one image, such as (28, 28).
+        classes: how many units the head has.
+
+    Returns:
+        A `keras.Sequential` from (batch, *image_shape) float32 to (batch, classes) float32:
+        logits or probabilities, as `recipe.head` says.
+
+    Raises:
+        UserError: the layers do not end in one vector an image.
+    """
+    # Names of our own: automatic ones count up through the life of a process and would
+    # be part of the saved bytes.
+    layers = [_layer(layer, f"{layer.layer}_{n}") for n, layer in enumerate(recipe.layers, 1)]
+    activation = "softmax" if recipe.head == "softmax" else "linear"
+    head = keras.layers.Dense(classes, activation=activation, name=HEAD_LAYER)
+    model = keras.Sequential(
+        [keras.Input(image_shape, name="image"), *layers, head], name="classifier"
+    )
+    if model.output_shape != (None, classes):
+        raise UserError(
+            f"params.yaml: recipe layers give the shape {model.output_shape[1:]} for one image,"
+            f" not ({classes},): add {{layer: flatten}} before the first dense layer"
+        )
+    return model
+
+
+def build_optimizer(recipe: Recipe) -> Any:
+    """The recipe's `keras.optimizers.Optimizer`."""
+    settings = recipe.optimizer
+    if isinstance(settings, Adam):
+        return keras.optimizers.Adam(settings.learning_rate)
+    return keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
+
+
+def _layer(layer: Layer, name: str) -> Any:
+    match layer:
+        case Flatten():
+            return keras.layers.Flatten(name=name)
+        case Dense():
+            return keras.layers.Dense(layer.units, activation=layer.activation, name=name)

@@ -1,0 +1,127 @@
+"""TensorFlow, held to results that are a function of code, params and packages alone.
+
+Every other module takes `tf` and `keras` from here, so that none can be imported
+without the environment, the thread counts and the determinism that this module sets.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workflow import environment
+from workflow.errors import UserError
+from workflow.files import PARTIAL_PREFIX
+
+if not environment.is_set():
+    raise RuntimeError("the environment was changed after `import workflow`: leave it as it is")
+
+
+@contextmanager
+def _start_up_notes_held_back() -> Iterator[None]:
+    """Keep what TensorFlow's libraries print while they load, and show it only on failure.
+
+    They write to the file descriptor before any setting is read, a page of notes of which a
+    person at the terminal can use none.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(terminal, notes.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+with _start_up_notes_held_back():
+    import keras
+    import tensorflow as tf
+
+__all__ = ["keras", "load_model", "save_model", "set_seed", "tf"]
+
+# The number of threads decides the order of additions, the number of cores must not.
+# One is also the fastest for a compiled epoch of small batches: handing work over
+# between threads costs more than it brings.
+THREADS = 1
+tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+tf.config.experimental.enable_op_determinism()
+with _start_up_notes_held_back():
+    tf.constant(0)  # starts the runtime, with the settings above
+
+# The earliest time that a zip archive can hold.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python, NumPy and TensorFlow, from which the initial weights follow."""
+    keras.utils.set_random_seed(seed)
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Save a model in Keras' own format, in bytes that depend on the model alone.
+
+    Keras writes the date, the time of day in the zip entries, and memory addresses as
+    `shared_object_id`. The date is dropped, the times are fixed, the ids are numbered
+    in their order of appearance; plain Keras loads the result as any other.
+
+    Args:
+        model: a Keras model whose layers have names of their own: automatic names
+            count up through the life of a process.
+        path: ends in `.keras`.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=PARTIAL_PREFIX) as folder:
+        as_saved = Path(folder) / "model.keras"
+        model.save(as_saved)
+        with zipfile.ZipFile(as_saved) as source, zipfile.ZipFile(path, "w") as target:
+            for name in sorted(source.namelist()):
+                target.writestr(
+                    zipfile.ZipInfo(name, _ZIP_EPOCH), _canonical(name, source.read(name))
+                )
+
+
+def load_model(path: Path) -> Any:
+    """Load a model in Keras' safe mode, which runs no code from the file.
+
+    Raises:
+        UserError: the file is missing or no Keras model.
+    """
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        reason = "is missing" if not path.exists() else f"is no Keras model ({error})"
+        raise UserError(f"{path} {reason}: make it with `dvc repro train`") from None
+
+
+def _canonical(name: str, content: bytes) -> bytes:
+    """The content of one entry of a `.keras` archive, without date and addresses."""
+    if not name.endswith(".json"):
+        return content
+    tree = json.loads(content)
+    tree.pop("date_saved", None)
+    _renumber(tree, {})
+    return json.dumps(tree, sort_keys=True).encode()
+
+
+def _renumber(tree: Any, ids: dict[int, int]) -> None:
+    """Replace each `shared_object_id` in place by its rank of first appearance."""
+    if isinstance(tree, dict):
+        if "shared_object_id" in tree:
+            address = tree["shared_object_id"]
+            tree["shared_object_id"] = ids.setdefault(address, len(ids))
+        for key in sorted(tree):
+            _renumber(tree[key], ids)
+    elif isinstance(tree, list):
+        for item in tree:
+            _renumber(item, ids)

@@ -1,0 +1,131 @@
+"""What every stage is wrapped in, so that it ends in whole outputs or one clear line.
+
+A stage hands its work to `run_stage`, which validates the params, gives it temporary paths
+for its outputs, and lets them take their places only when all are written and nothing that
+the stage depends on has changed meanwhile.
+"""
+
+import ctypes
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+from workflow.errors import UserError
+from workflow.files import commit, partial_path, remove
+from workflow.params import PARAMS_FILE, Params, load_params
+from workflow.progress import say
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Outputs:
+    """The outputs of a running stage: written beside their places, committed together."""
+
+    def __init__(self) -> None:
+        self._pending: dict[Path, Path] = {}
+
+    def path(self, destination: str | Path) -> Path:
+        """Where to write what will be `destination` once the stage has ended well."""
+        destination = Path(destination)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_path(destination)
+        remove(partial)
+        self._pending[destination] = partial
+        return partial
+
+    def commit(self) -> None:
+        """Let every output take its place."""
+        for destination, partial in self._pending.items():
+            commit(partial, destination)
+
+    def discard(self) -> None:
+        """Delete what has not been committed."""
+        for partial in self._pending.values():
+            remove(partial)
+
+
+def run_stage(
+    name: str,
+    work: Callable[[Params, Outputs], None],
+    pipeline: Path = Path("dvc.yaml"),
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Run one stage and leave the process: status 0, or 1 and one line of what went wrong.
+
+    Args:
+        name: of the stage in `pipeline`.
+        work: does it; gets the validated params and the place for its outputs.
+        pipeline: the YAML file that declares the stage's deps and params.
+        variables: values for `${...}` in the declaration, besides `recipe`.
+    """
+    _die_with_parent()
+    started = time.perf_counter()
+    outputs = Outputs()
+    try:
+        before = _snapshot(name, pipeline, variables or {})
+        work(load_params(), outputs)
+        changed = _differences(before, _snapshot(name, pipeline, variables or {}))
+        if changed:
+            raise UserError(
+                f"{changed[0]} changed while the stage ran, so that its result belongs to neither"
+                " version: run `dvc repro` again"
+            )
+        outputs.commit()
+    except UserError as error:
+        sys.exit(f"{name}: {error}")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"{name}: {where}{error.strerror or error}: mend it and run `dvc repro` again")
+    except KeyboardInterrupt:
+        sys.exit(f"{name}: interrupted; nothing was written")
+    finally:
+        outputs.discard()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    say(f"{name}: {time.perf_counter() - started:.1f} s, at most {peak:.0f} MB of memory")
+
+
+def _die_with_parent() -> None:
+    """End with DVC: killed, it would leave the stage behind, still writing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _snapshot(name: str, pipeline: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """The state of all that the stage declares to depend on."""
+    params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8")) if PARAMS_FILE.exists() else {}
+    known = {"recipe": str((params or {}).get("recipe")), **variables}
+    stage = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][name]
+    state: dict[str, Any] = {}
+    for declared in stage.get("deps", []):
+        state[declared] = _file_state(Path(declared))
+    for key in stage.get("params", []):
+        value: Any = params
+        for part in _Braces(key).substitute(known).split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        state[f"{PARAMS_FILE}: {key}"] = value
+    return state
+
+
+class _Braces(Template):
+    """DVC's `${name}`, whose names may hold dots."""
+
+    idpattern = r"[a-z_][a-z0-9_.]*"
+
+
+def _file_state(path: Path) -> list[tuple[str, int, int, int]]:
+    """Inode, size and time of change of a file, or of all files of a folder."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
+    states = [(file, file.stat()) for file in files]
+    return [(str(file), state.st_ino, state.st_size, state.st_mtime_ns) for file, state in states]
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What was declared and is no longer as it was."""
+    return [what for what in before if before[what] != after.get(what)]

@@ -1,0 +1,218 @@
+"""Training and prediction as compiled programs.
+
+`model.fit` hands each batch of 32 small images through Python, Keras and the TensorFlow
+executor, which takes ten times as long as the arithmetic. Here XLA compiles a loop over many
+batches into one program: forward, backward and optimizer are fused, and nothing returns to
+Python between two batches. The updates are those of `model.fit`: the same loss, the same
+batches, the last one smaller where the images do not divide evenly.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow.dataset import StoredArray
+from workflow.errors import UserError
+from workflow.params import Recipe
+from workflow.recipes import HEAD_LAYER, build_optimizer
+from workflow.reproducible import keras, tf
+
+# How much of the images one call of a compiled program gets. Larger calls cost memory (the
+# chunk in use, the next one, and TensorFlow's copy), smaller ones time.
+CHUNK_BYTES = 8 * 2**20
+
+_PREDICTION_BATCH = 500
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch gave: means over the images.
+
+    `loss` and `accuracy` are taken while the weights move, as `model.fit` does, so they lag
+    behind the model that the epoch ends with. The validation ones are of that model.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+
+
+def train(
+    model: Any,
+    recipe: Recipe,
+    images: StoredArray,
+    labels: NDArray[np.uint8],
+    seed: int,
+    on_chunk: Callable[[int], object] = lambda images_done: None,
+    on_epoch: Callable[[EpochResult], object] = lambda result: None,
+) -> list[EpochResult]:
+    """Train `model` in place.
+
+    Args:
+        model: from `build_model`.
+        recipe: its optimizer, batch size, epochs and validation fraction are used.
+        images: (n, *image_shape) float32 in [0, 1].
+        labels: (n,) class indices.
+        seed: decides the order of the images in each epoch.
+        on_chunk: called with the number of images just trained on.
+        on_epoch: called after each epoch.
+
+    Returns:
+        One result per epoch.
+
+    Raises:
+        UserError: no image is left to train on, or the loss is no longer finite.
+    """
+    trained_on = len(images) - int(len(images) * recipe.validation_fraction)
+    if trained_on == 0:
+        raise UserError(
+            f"params.yaml: validation_fraction {recipe.validation_fraction} leaves none of the"
+            f" {len(images)} images to train on: lower it"
+        )
+    held_out = np.arange(trained_on, len(images))
+    steps = _training_steps(model, build_optimizer(recipe), recipe)
+    predict_probabilities = Predictor(model)
+    history = []
+    for epoch in range(1, recipe.epochs + 1):
+        # A generator of its own for every epoch: its order does not hang on earlier ones.
+        order = np.random.default_rng([seed, epoch]).permutation(trained_on)
+        loss_sum, correct = 0.0, 0
+        for chunk in _chunks(images, labels, order, recipe.batch_size):
+            chunk_loss, chunk_correct = steps(chunk.images, chunk.labels, chunk.batches)
+            loss_sum += float(chunk_loss)
+            correct += int(chunk_correct)
+            on_chunk(chunk.batches * chunk.labels.shape[1])
+        if not np.isfinite(loss_sum):
+            raise UserError(
+                f"params.yaml: the loss is no longer finite in epoch {epoch}: lower learning_rate"
+            )
+        validation_loss = validation_accuracy = None
+        if len(held_out):
+            probabilities = predict_probabilities(images, held_out)
+            validation_loss = cross_entropy(probabilities, labels[held_out])
+            validation_accuracy = float(np.mean(probabilities.argmax(1) == labels[held_out]))
+        result = EpochResult(
+            epoch, loss_sum / trained_on, correct / trained_on, validation_loss, validation_accuracy
+        )
+        history.append(result)
+        on_epoch(result)
+    return history
+
+
+class Predictor:
+    """The class probabilities that a model gives, computed by a compiled program."""
+
+    def __init__(self, model: Any) -> None:
+        """Args: `model`, from `build_model`, possibly saved and loaded since."""
+        gives_logits = model.get_layer(HEAD_LAYER).activation is not keras.activations.softmax
+
+        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+        def probabilities(images: Any) -> Any:
+            scores = model(images, training=False)
+            return tf.nn.softmax(scores) if gives_logits else scores
+
+        self._probabilities = probabilities
+
+    def __call__(self, images: StoredArray, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Probabilities of the images at `rows`: (len(rows), classes) float32, rows sum to 1."""
+        parts = []
+        for start in range(0, len(rows), _PREDICTION_BATCH):
+            batch = rows[start : start + _PREDICTION_BATCH]
+            # One shape, hence one compilation: the last batch is filled up and cut off.
+            filled = images.take(batch, length=_PREDICTION_BATCH)
+            parts.append(self._probabilities(filled).numpy()[: len(batch)])
+        return np.concatenate(parts)
+
+
+def cross_entropy(probabilities: NDArray[np.float32], actual: NDArray[np.uint8]) -> float:
+    """The mean of -log p(actual class), in nats.
+
+    Keras cuts p off at 1e-7 where the model ends in a softmax and nowhere where it gives
+    logits; here only what float32 cannot hold is cut off, whatever the head.
+    """
+    of_actual = probabilities[np.arange(len(actual)), actual]
+    return float(-np.log(np.maximum(of_actual, np.finfo(np.float32).tiny), dtype=np.float64).mean())
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What one call of the compiled program trains on.
+
+    `images` is (capacity, batch size, *image_shape), `labels` (capacity, batch size), and the
+    first `batches` of them are to be used.
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    batches: int
+
+
+def _chunks(
+    images: StoredArray, labels: NDArray[np.uint8], order: NDArray[np.int64], batch_size: int
+) -> Iterator[_Chunk]:
+    """The images in the given order, in chunks of one shape and a last, smaller batch.
+
+    Every shape is compiled once; the last batch has one of its own only where the images do
+    not divide evenly. A thread reads the next chunk while the program runs on this one.
+    """
+    batch_bytes = batch_size * images.dtype.itemsize * int(np.prod(images.shape[1:]))
+    capacity = max(1, CHUNK_BYTES // batch_bytes)
+    even = len(order) - len(order) % batch_size
+    starts = range(0, even, capacity * batch_size)
+    parts = [order[:even][start : start + starts.step] for start in starts]
+
+    def read(rows: NDArray[np.int64], capacity: int, batch_size: int) -> _Chunk:
+        length = capacity * batch_size
+        padded_labels = np.zeros(length, np.int32)
+        padded_labels[: len(rows)] = labels[rows]
+        return _Chunk(
+            images.take(rows, length).reshape(capacity, batch_size, *images.shape[1:]),
+            padded_labels.reshape(capacity, batch_size),
+            len(rows) // batch_size,
+        )
+
+    jobs = [(part, capacity, batch_size) for part in parts]
+    if even < len(order):
+        jobs.append((order[even:], 1, len(order) - even))
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        upcoming = reader.submit(read, *jobs[0])
+        for job in jobs[1:]:
+            chunk = upcoming.result()
+            upcoming = reader.submit(read, *job)
+            yield chunk
+        yield upcoming.result()
+
+
+def _training_steps(
+    model: Any, optimizer: Any, recipe: Recipe
+) -> Callable[[NDArray[np.float32], NDArray[np.int32], int], Any]:
+    """A compiled program that trains on a chunk and returns (sum of losses, number correct)."""
+    optimizer.build(model.trainable_variables)
+    loss_of_each = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=recipe.head == "logits", reduction=None
+    )
+
+    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    def steps(images: Any, labels: Any, batches: Any) -> Any:
+        loss_sum = tf.constant(0.0)
+        correct = tf.constant(0)
+        for batch in tf.range(batches):
+            with tf.GradientTape() as tape:
+                scores = model(images[batch], training=True)
+                losses = loss_of_each(labels[batch], scores)
+                loss = tf.reduce_mean(losses)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply(gradients, model.trainable_variables)
+            loss_sum += tf.reduce_sum(losses)
+            hits = tf.argmax(scores, axis=-1, output_type=tf.int32) == labels[batch]
+            correct += tf.reduce_sum(tf.cast(hits, tf.int32))
+        return loss_sum, correct
+
+    # A Python number would be compiled in, once for each value.
+    return lambda images, labels, batches: steps(images, labels, tf.constant(batches))
