@@ -1,0 +1,52 @@
+"""Metrics against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from workflow.metrics import (
+    accuracy_interval,
+    confusion_counts,
+    expected_calibration_error,
+    scores_per_class,
+)
+
+ACTUAL = np.array([0, 0, 0, 1, 1, 2], np.uint8)
+PREDICTED = np.array([0, 0, 1, 1, 2, 2])
+
+
+def test_confusion_has_actual_classes_in_rows() -> None:
+    assert confusion_counts(ACTUAL, PREDICTED, 4).tolist() == [
+        [2, 1, 0, 0],
+        [0, 1, 1, 0],
+        [0, 0, 1, 0],
+        [0, 0, 0, 0],
+    ]
+
+
+def test_precision_recall_and_f1() -> None:
+    scores = scores_per_class(confusion_counts(ACTUAL, PREDICTED, 4))
+    assert [s.precision for s in scores] == pytest.approx([1, 1 / 2, 1 / 2, 0])
+    assert [s.recall for s in scores] == pytest.approx([2 / 3, 1 / 2, 1, 0])
+    assert [s.f1 for s in scores] == pytest.approx([4 / 5, 1 / 2, 2 / 3, 0])
+
+
+def test_wilson_interval() -> None:
+    # Wilson (1927) by its formula: z = 1.959964.
+    z, n, p = 1.959963985, 10_000, 0.88
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert accuracy_interval(8800, n) == pytest.approx((middle - half, middle + half), abs=1e-9)
+
+
+def test_calibration_error() -> None:
+    # Two predictions at 0.9, of which one is right, and two at 0.6, both right.
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]], np.float32)
+    actual = np.array([0, 1, 1, 1], np.uint8)
+    expected = 0.5 * abs(0.9 - 0.5) + 0.5 * abs(0.6 - 1)
+    assert expected_calibration_error(probabilities, actual) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_sure_and_right_model_is_calibrated() -> None:
+    assert (
+        expected_calibration_error(np.eye(3, dtype=np.float32), np.arange(3, dtype=np.uint8)) == 0
+    )

@@ -1,0 +1,85 @@
+"""`params.yaml` is validated as a whole; each message names the key and the file."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from workflow.errors import UserError
+from workflow.params import load_params
+
+VALID = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def message(tmp_path: Path, content: object) -> str:
+    path = tmp_path / "params.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    with pytest.raises(UserError) as error:
+        load_params(path)
+    text = str(error.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    return text.removeprefix(f"{path}: ")
+
+
+def test_the_committed_file_is_valid() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert params.recipe in params.recipes
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("recipe", "tutorail", "'tutorail' is not defined; choose one of: tutorial"),
+        ("seed", -1, "seed: input should be greater than or equal to 0, got -1"),
+        ("seed", "one", "seed: input should be a valid integer, got 'one'"),
+        ("seed", True, "seed: input should be a valid integer, got True"),
+        ("recipes.tutorial.epochs", -1, "recipes.tutorial.epochs: input should be greater"),
+        ("recipes.tutorial.epochs", "ten", "recipes.tutorial.epochs: input should be a valid"),
+        ("recipes.tutorial.epochs", 1.5, "recipes.tutorial.epochs: input should be a valid"),
+        ("recipes.tutorial.epoch", 3, "recipes.tutorial.epoch: unknown key"),
+        ("recipes.tutorial.head", "linear", "recipes.tutorial.head: input should be 'logits' or"),
+        ("recipes.tutorial.validation_fraction", 1, "recipes.tutorial.validation_fraction: input"),
+        ("recipes.tutorial.optimizer.name", "adamm", "recipes.tutorial.optimizer: input tag"),
+        ("recipes.tutorial.optimizer.learning_rate", 0, "recipes.tutorial.optimizer.adam.learn"),
+        ("data.class_names", ["one"], "data.class_names: list should have at least 2 items"),
+        ("data.class_names", ["one", "two", "one"], "data: class_names holds 'one' twice"),
+        ("data.files.train_images.sha256", "abc", "data.files.train_images.sha256: string should"),
+        ("data.files.train_images.name", "../x", "data.files.train_images.name: string should"),
+        ("sed", 1, "sed: unknown key"),
+    ],
+)
+def test_a_bad_value_is_named(tmp_path: Path, key: str, value: object, said: str) -> None:
+    content = copy.deepcopy(VALID)
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    assert said in message(tmp_path, content)
+
+
+@pytest.mark.parametrize("key", ["recipe", "seed", "data", "recipes"])
+def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    content = {name: value for name, value in VALID.items() if name != key}
+    assert message(tmp_path, content).startswith(f"{key}: field required")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: [1", "not valid YAML"),
+        ("seed: 1\nseed: 2", "the key 'seed' stands twice"),
+        ("", "input should be a valid dictionary"),
+        ("- 1", "input should be a valid dictionary"),
+    ],
+)
+def test_no_params_at_all(tmp_path: Path, text: str, said: str) -> None:
+    assert said in message(tmp_path, text)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml is missing"):
+        load_params(tmp_path / "nowhere.yaml")

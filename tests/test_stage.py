@@ -1,0 +1,116 @@
+"""What every stage is wrapped in: whole outputs or one clear line."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PIPELINE = """
+stages:
+  copy:
+    cmd: python copy_stage.py
+    deps: [input.txt]
+    params: ["seed", "recipes.${recipe}"]
+    outs: [output.txt]
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    """Run a stage whose work is the given code, in a folder of its own."""
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "input.txt").write_text("content")
+
+    def run_it(work: str) -> subprocess.CompletedProcess[str]:
+        script = (
+            "from pathlib import Path\n"
+            "from workflow.errors import UserError\n"
+            "from workflow.stage import run_stage\n"
+            "def work(params, outputs):\n"
+            + textwrap.indent(textwrap.dedent(work).strip(), "    ")
+            + "\nrun_stage('copy', work)\n"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run_it
+
+
+WRITE = "outputs.path('output.txt').write_text(Path('input.txt').read_text())\n"
+
+
+def leftovers(folder: Path) -> set[str]:
+    names = {path.name for path in folder.iterdir()}
+    return names - {"dvc.yaml", "params.yaml", "input.txt", "__pycache__"}
+
+
+def test_outputs_appear_at_the_end(run, tmp_path: Path) -> None:
+    done = run(WRITE + "assert not Path('output.txt').exists()")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "output.txt").read_text() == "content"
+    assert leftovers(tmp_path) == {"output.txt"}
+
+
+@pytest.mark.parametrize(
+    ("work", "line"),
+    [
+        ("raise UserError('no such thing: make one')", "copy: no such thing: make one"),
+        ("Path('/no/such/place').read_text()", "copy: /no/such/place: No such file or directory"),
+        ("raise OSError(28, 'No space left on device')", "copy: No space left on device"),
+        ("raise KeyboardInterrupt", "copy: interrupted"),
+    ],
+)
+def test_a_failure_is_one_line_and_writes_nothing(
+    run, tmp_path: Path, work: str, line: str
+) -> None:
+    done = run(WRITE + work)
+    assert done.returncode == 1
+    assert done.stderr.startswith(line)
+    assert len(done.stderr.splitlines()) == 1
+    assert leftovers(tmp_path) == set()
+
+
+def test_an_older_output_survives_a_failure(run, tmp_path: Path) -> None:
+    (tmp_path / "output.txt").write_text("older")
+    assert run(WRITE + "raise UserError('no')").returncode == 1
+    assert (tmp_path / "output.txt").read_text() == "older"
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        ("Path('input.txt').write_text('else')", "input.txt"),
+        ("Path('input.txt').unlink()", "input.txt"),
+        (
+            "p = Path('params.yaml'); p.write_text(p.read_text().replace('seed: 1', 'seed: 9'))",
+            "params.yaml: seed",
+        ),
+        (
+            "p = Path('params.yaml');"
+            " p.write_text(p.read_text().replace('epochs: 10', 'epochs: 9', 1))",
+            "params.yaml: recipes.${recipe}",
+        ),
+    ],
+)
+def test_a_dependency_edited_meanwhile_fails_the_stage(
+    run, tmp_path: Path, edit: str, named: str
+) -> None:
+    done = run(WRITE + edit)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"copy: {named} changed while the stage ran")
+    assert not (tmp_path / "output.txt").exists()
+
+
+def test_an_edit_of_another_param_does_not_matter(run) -> None:
+    edit = "p = Path('params.yaml'); p.write_text(p.read_text() + '# a comment')"
+    assert run(WRITE + edit).returncode == 0

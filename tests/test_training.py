@@ -1,0 +1,178 @@
+"""The compiled epoch makes the updates that a plain Keras loop makes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workflow import training
+from workflow.dataset import StoredArray, read_array
+from workflow.errors import UserError
+from workflow.params import Recipe
+from workflow.recipes import build_model, build_optimizer
+from workflow.reproducible import keras, load_model, save_model, set_seed, tf
+from workflow.training import Predictor, cross_entropy, train
+
+SHAPE = (4, 3)
+CLASSES = 3
+
+
+def recipe(**changes: object) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "layers": [{"layer": "flatten"}, {"layer": "dense", "units": 8, "activation": "relu"}],
+            "head": "logits",
+            "optimizer": {"name": "adam", "learning_rate": 0.01},
+            "batch_size": 8,
+            "epochs": 3,
+        }
+        | changes
+    )
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    images = random.random((70, *SHAPE), dtype=np.float32)
+    labels = random.integers(0, CLASSES, 70).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=labels)
+    return tmp_path / "data.npz", images, labels
+
+
+def trained(path: Path, labels: np.ndarray, chosen: Recipe, seed: int = 5):
+    set_seed(seed)
+    model = build_model(chosen, SHAPE, CLASSES)
+    with StoredArray(path, "images") as images:
+        return model, train(model, chosen, images, labels, seed)
+
+
+@pytest.mark.parametrize("head", ["logits", "softmax"])
+@pytest.mark.parametrize("chunk_bytes", [1, 1000, 10**6])
+def test_same_updates_as_plain_keras(data, head: str, chunk_bytes: int, monkeypatch) -> None:
+    path, images, labels = data
+    chosen = recipe(head=head)
+    monkeypatch.setattr(training, "CHUNK_BYTES", chunk_bytes)
+    model, history = trained(path, labels, chosen)
+
+    set_seed(5)
+    plain = build_model(chosen, SHAPE, CLASSES)
+    optimizer = build_optimizer(chosen)
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=head == "logits")
+    for epoch in (1, 2, 3):
+        order = np.random.default_rng([5, epoch]).permutation(70)
+        loss_sum = right = 0.0
+        for start in range(0, 70, 8):  # the last batch holds six
+            rows = order[start : start + 8]
+            with tf.GradientTape() as tape:
+                scores = plain(images[rows])
+                loss = loss_of(labels[rows], scores)
+            gradients = tape.gradient(loss, plain.trainable_variables)
+            optimizer.apply(gradients, plain.trainable_variables)
+            loss_sum += float(loss) * len(rows)
+            right += float((scores.numpy().argmax(1) == labels[rows]).sum())
+        assert history[epoch - 1].loss == pytest.approx(loss_sum / 70, rel=1e-4)
+        assert history[epoch - 1].accuracy == pytest.approx(right / 70)
+    for ours, theirs in zip(model.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_held_out_images_are_not_trained_on(data) -> None:
+    path, images, labels = data
+    chosen = recipe(validation_fraction=0.5)
+    model, history = trained(path, labels, chosen)
+    damaged = labels.copy()
+    damaged[35:] = (damaged[35:] + 1) % CLASSES
+    other, other_history = trained(path, damaged, chosen)
+    for ours, theirs in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    assert history[-1].validation_accuracy != other_history[-1].validation_accuracy
+    predicted = model(images[35:]).numpy().argmax(1)
+    assert history[-1].validation_accuracy == pytest.approx(np.mean(predicted == labels[35:]))
+
+
+def test_the_seed_decides(data) -> None:
+    path, _, labels = data
+    weights = [trained(path, labels, recipe(), seed)[0].get_weights() for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(weights[0][0], weights[1][0])
+    assert not np.array_equal(weights[0][0], weights[2][0])
+
+
+def test_a_diverging_loss_is_named(data) -> None:
+    path, _, labels = data
+    with pytest.raises(UserError, match="no longer finite in epoch"):
+        trained(path, labels, recipe(optimizer={"name": "sgd", "learning_rate": 1e30}))
+
+
+def test_layers_that_give_no_vector_are_named() -> None:
+    with pytest.raises(UserError, match=r"add \{layer: flatten\}"):
+        build_model(recipe(layers=[]), SHAPE, CLASSES)
+
+
+def test_predictions_are_probabilities_of_the_rows_asked_for(data) -> None:
+    path, images, _ = data
+    for head in ("logits", "softmax"):
+        set_seed(1)
+        model = build_model(recipe(head=head), SHAPE, CLASSES)
+        rows = np.array([3, 1, 69])
+        with StoredArray(path, "images") as stored:
+            probabilities = Predictor(model)(stored, rows)
+        scores = model(images[rows]).numpy()
+        expected = tf.nn.softmax(scores).numpy() if head == "logits" else scores
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
+
+
+def test_cross_entropy_by_hand() -> None:
+    probabilities = np.array([[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]], np.float32)
+    assert cross_entropy(probabilities[:2], np.array([0, 1], np.uint8)) == pytest.approx(
+        (np.log(2) - np.log(0.75)) / 2, rel=1e-6
+    )
+    assert np.isfinite(cross_entropy(probabilities, np.array([0, 1, 0], np.uint8)))
+
+
+def test_a_saved_model_has_the_same_bytes_twice_and_predicts_the_same(data, tmp_path: Path) -> None:
+    path, images, labels = data
+    for name in ("a", "b"):
+        model, _ = trained(path, labels, recipe(epochs=1))
+        save_model(model, tmp_path / f"{name}.keras")
+    assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "b.keras").read_bytes()
+    assert {file.name for file in tmp_path.iterdir()} == {"data.npz", "a.keras", "b.keras"}
+    loaded = load_model(tmp_path / "a.keras")
+    np.testing.assert_array_equal(loaded(images).numpy(), model(images).numpy())
+    plain = keras.models.load_model(tmp_path / "a.keras", safe_mode=True)
+    np.testing.assert_array_equal(plain(images).numpy(), model(images).numpy())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no zip"])
+def test_a_missing_or_damaged_model_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.keras"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match="make it with `dvc repro train`"):
+        load_model(path)
+
+
+def test_stored_rows_are_those_of_numpy(data) -> None:
+    path, images, labels = data
+    with StoredArray(path, "images") as stored:
+        assert (stored.shape, stored.dtype) == (images.shape, images.dtype)
+        rows = np.array([5, 0, 5, 69])
+        np.testing.assert_array_equal(stored.take(rows), images[rows])
+        padded = stored.take(rows, length=6)
+        np.testing.assert_array_equal(padded[:4], images[rows])
+        assert not padded[4:].any()
+    np.testing.assert_array_equal(read_array(path, "labels"), labels)
+
+
+def test_a_damaged_archive_is_named(data, tmp_path: Path) -> None:
+    path, _, _ = data
+    with pytest.raises(UserError, match="cannot read nothing"):
+        read_array(path, "nothing")
+    with pytest.raises(UserError, match="cannot read images"):
+        read_array(tmp_path / "none.npz", "images")
+    np.savez_compressed(tmp_path / "small.npz", images=np.zeros(3))
+    with pytest.raises(UserError, match="compressed"):
+        read_array(tmp_path / "small.npz", "images")
+    with StoredArray(path, "images") as stored:
+        path.write_bytes(path.read_bytes()[:400])
+        with pytest.raises(UserError, match="truncated"):
+            stored.take(np.array([50]))
