@@ -6,6 +6,7 @@ in an instant, and with no data present.
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,20 @@ def size_of(path: Path) -> int:
 def object_path(cache: Path, md5: str) -> Path:
     """Where DVC's cache keeps the object with this hash; `cache` is usually `.dvc/cache`."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+@dataclass(frozen=True)
+class FolderEntry:
+    """One file of a folder in the cache."""
+
+    md5: str
+    path: str
+
+
+def folder_entries(folder_object: Path) -> list[FolderEntry]:
+    """The files that a folder's object in the cache lists; none if it is missing or damaged."""
+    try:
+        listed = json.loads(folder_object.read_bytes())
+        return [FolderEntry(entry["md5"], entry["relpath"]) for entry in listed]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

@@ -1,0 +1,80 @@
+"""A single flipped byte is found, named, and mended by the command that is printed."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import STAGES, Project
+
+from workflow.lockfile import object_path, read_lock
+
+
+def verify(project: Project) -> tuple[int, str]:
+    done = project.run("python", "-m", "commands.verify")
+    return done.returncode, done.stdout + done.stderr
+
+
+def flip_a_byte(path: Path) -> None:
+    """As a failing disk would: the size, the permissions and the time stay what they were."""
+    state = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(state.st_mode)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.fixture
+def reproduced(tiny: Project) -> Project:
+    assert tiny.repro() == list(STAGES)
+    tiny.commit("Reproduce")
+    return tiny
+
+
+def test_every_kind_of_damage_is_found_and_mended(reproduced: Project) -> None:
+    status, said = verify(reproduced)
+    assert status == 0, said
+    lock = read_lock(reproduced.root / "dvc.lock")
+    cache = reproduced.root / ".dvc" / "cache"
+    raw = next(out for out in lock["download"].outs)
+    inside_folder = next(
+        path
+        for path in sorted((cache / "files" / "md5").glob("??/*"))
+        if path.stat().st_size == 100 + 8  # the labels of the training images
+    )
+    victims = {
+        object_path(cache, lock["train"].outs[0].md5): "train",
+        object_path(cache, raw.md5): "download",
+        inside_folder: "download",
+        reproduced.root / "data/normalized.npz": "normalize",
+        reproduced.root / "metrics/test.json": "evaluate",
+    }
+    for victim, stage in victims.items():
+        flip_a_byte(victim)
+        status, said = verify(reproduced)
+        assert status == 1
+        line = next(line for line in said.splitlines() if str(victim.name) in line)
+        assert f"written by stage {stage}" in line
+        command = line.split("was edited: ")[1]
+        reproduced.ok("sh", "-c", command)
+        status, said = verify(reproduced)
+        assert status == 0, said
+    assert reproduced.ok("git", "status", "--porcelain") == ""
+
+
+def test_an_object_that_no_lock_mentions_is_checked_as_well(reproduced: Project) -> None:
+    model = read_lock(reproduced.root / "dvc.lock")["train"].outs[0].md5
+    reproduced.edit_params(lambda params: params.update(seed=7))
+    reproduced.repro()
+    flip_a_byte(object_path(reproduced.root / ".dvc" / "cache", model))
+    status, said = verify(reproduced)
+    assert status == 1
+    assert "of an earlier result" in said
+
+
+def test_without_a_lock_file_one_line_says_so(tiny: Project) -> None:
+    (tiny.root / "dvc.lock").unlink()
+    status, said = verify(tiny)
+    assert (status, len(said.splitlines())) == (1, 1)
+    assert "dvc.lock: cannot be read" in said
