@@ -1,0 +1,161 @@
+"""The same bits whatever the machine: the real stages, run under other circumstances.
+
+A slice of the real images and two epochs keep it short; the layers, the optimizer and the
+figures are the pipeline's own.
+"""
+
+import hashlib
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import STAGES, Project, copy_repository
+
+from workflow.idx import read_idx, write_idx
+from workflow.sources import DebianPackage, SourceError
+
+IMAGES = 600
+QEMU = "qemu-x86_64-static"
+
+
+@pytest.fixture(scope="session")
+def slice_source(real: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first images of the real data set, as IDX files."""
+    folder = tmp_path_factory.mktemp("slice")
+    for path in (real.root / "data" / "raw").iterdir():
+        array = read_idx(path, 3 if "images" in path.name else 1)
+        write_idx(folder / path.name, np.asarray(array[:IMAGES]))
+    return folder
+
+
+def sliced(folder: Path, source: Path) -> Project:
+    """A copy of the repository, to be run on the slice."""
+    folder.mkdir(parents=True)
+    project = copy_repository(folder)
+
+    def change(params: dict) -> None:
+        for file in params["data"]["files"].values():
+            content = (source / file["name"]).read_bytes()
+            file["sha256"] = hashlib.sha256(content).hexdigest()
+        params["recipes"][params["recipe"]]["epochs"] = 2
+
+    project.edit_params(change)
+    return Project(folder, source)
+
+
+def results(project: Project) -> dict[str, str]:
+    """Every output of the pipeline, by path, as a hash."""
+    pipeline = yaml.safe_load((project.root / "dvc.yaml").read_text())["stages"]
+    found = {}
+    for stage in pipeline.values():
+        for entry in (*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])):
+            path = project.root / (entry if isinstance(entry, str) else next(iter(entry)))
+            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+                name = file.relative_to(project.root).as_posix()
+                found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+@pytest.fixture(scope="session")
+def expected(slice_source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the stages give when nothing is out of the ordinary."""
+    project = sliced(tmp_path_factory.mktemp("plain") / "project", slice_source)
+    for stage in STAGES:
+        project.ok("python", "-m", f"stages.{stage}")
+    found = results(project)
+    assert len(found) > 10
+    return found
+
+
+CIRCUMSTANCES = {
+    "another directory, again": ([], {}),
+    "one core": (["taskset", "-c", "0"], {}),
+    "another umask": (["sh", "-c", 'umask 077; exec "$@"', "sh"], {}),
+    "another environment": (
+        [],
+        {
+            "PYTHONHASHSEED": "7",
+            "LC_ALL": "C",
+            "LANG": "tr_TR.UTF-8",
+            "TZ": "Pacific/Kiritimati",
+            "OMP_NUM_THREADS": "3",
+            "TF_NUM_INTRAOP_THREADS": "3",
+            "XLA_FLAGS": "--xla_cpu_max_isa=AVX512",
+            "ONEDNN_MAX_CPU_ISA": "ALL",
+            "MPLBACKEND": "svg",
+            "COLUMNS": "20",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("circumstance", CIRCUMSTANCES)
+def test_same_bytes(
+    circumstance: str, slice_source: Path, expected: dict[str, str], tmp_path: Path
+) -> None:
+    wrapper, env = CIRCUMSTANCES[circumstance]
+    if wrapper and shutil.which(wrapper[0]) is None:
+        pytest.skip(f"{wrapper[0]} is not on this machine")
+    project = sliced(tmp_path / "another place, with spaces – and ümlauts", slice_source)
+    for stage in STAGES:
+        done = project.run(*wrapper, "python", "-m", f"stages.{stage}", env=env)
+        assert done.returncode == 0, done.stderr
+    assert results(project) == expected
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An emulated processor: from the machine, or from Debian's archive without root."""
+    if platform.machine() != "x86_64" or sys.platform != "linux":
+        pytest.skip("the promise is for x86-64; the emulator needs Linux")
+    installed = shutil.which(QEMU)
+    if installed:
+        return Path(installed)
+    scratch = tmp_path_factory.mktemp("qemu")
+    try:
+        program = DebianPackage("qemu-user-static", scratch).bring(QEMU, scratch)
+    except SourceError as error:
+        pytest.skip(f"no {QEMU} on this machine, and none to be had: {error}")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.slow
+def test_same_bytes_on_another_processor(
+    emulator: Path, slice_source: Path, expected: dict[str, str], tmp_path: Path
+) -> None:
+    """Haswell, of 2013: no AVX-512, other instructions, other caches."""
+    project = sliced(tmp_path / "project", slice_source)
+    for stage in STAGES:
+        done = project.run(
+            str(emulator), "-cpu", "Haswell", sys.executable, "-m", f"stages.{stage}"
+        )
+        assert done.returncode == 0, done.stderr
+    assert results(project) == expected
+
+
+@pytest.mark.parametrize("library", ["numpy", "tensorflow"])
+def test_an_environment_set_too_late_fails(library: str, real: Project) -> None:
+    done = real.run("python", "-c", f"import {library}; import stages.train")
+    assert done.returncode != 0
+    assert f"{library} was imported before `workflow`" in done.stderr
+
+
+def test_an_environment_changed_in_between_fails(real: Project) -> None:
+    code = "import workflow, os; os.environ['XLA_FLAGS'] = ''; import stages.train"
+    done = real.run("python", "-c", code)
+    assert done.returncode != 0
+    assert "the environment was changed" in done.stderr
+
+
+def test_threads_are_set_by_the_program(real: Project) -> None:
+    code = (
+        "from workflow.reproducible import tf\n"
+        "t = tf.config.threading\n"
+        "print(t.get_intra_op_parallelism_threads(), t.get_inter_op_parallelism_threads())"
+    )
+    assert real.ok("python", "-c", code).split() == ["1", "1"]
