@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow.dataset import Blocks, write_arrays
 from workflow.errors import UserError
 from workflow.idx import read_idx
 from workflow.params import Params
@@ -12,6 +13,7 @@ from workflow.progress import say
 from workflow.stage import Outputs, run_stage
 
 RAW = Path("data/raw")
+IMAGES_AT_A_TIME = 1000
 
 
 def normalize(params: Params, outputs: Outputs) -> None:
@@ -30,22 +32,26 @@ def normalize(params: Params, outputs: Outputs) -> None:
             f" {files.train_images.name} has {train_images.shape[1:]}: they must be the same"
         )
     # Uncompressed: the same bytes everywhere, and any row can be read without the others.
-    np.savez(
-        outputs.path("data/normalized.npz"),
-        train_images=scale(train_images),
-        train_labels=train_labels,
-        test_images=scale(test_images),
-        test_labels=test_labels,
-    )
+    arrays: dict[str, NDArray[np.uint8] | Blocks] = {
+        "train_images": scaled(train_images),
+        "train_labels": train_labels,
+        "test_images": scaled(test_images),
+        "test_labels": test_labels,
+    }
+    write_arrays(outputs.path("data/normalized.npz"), arrays)
     say(
         f"normalize: {len(train_images)} training and {len(test_images)} test images of"
         f" {train_images.shape[1]} × {train_images.shape[2]} pixels, {len(classes)} classes"
     )
 
 
-def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Bring uint8 pixels to float32 in [0, 1]; float64, as published, takes twice the memory."""
-    return np.divide(images, np.float32(255), dtype=np.float32)
+def scaled(images: NDArray[np.uint8]) -> Blocks:
+    """Bring (n, height, width) uint8 pixels to float32 in [0, 1], some images at a time."""
+    blocks = (
+        np.divide(images[start : start + IMAGES_AT_A_TIME], np.float32(255), dtype=np.float32)
+        for start in range(0, len(images), IMAGES_AT_A_TIME)
+    )
+    return Blocks(images.shape, np.dtype(np.float32), blocks)
 
 
 def check_labels(

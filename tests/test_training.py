@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workflow import training
-from workflow.dataset import StoredArray, read_array
+from workflow.dataset import Blocks, StoredArray, read_array, write_arrays
 from workflow.errors import UserError
 from workflow.params import Recipe
 from workflow.recipes import build_model, build_optimizer
@@ -176,3 +176,12 @@ def test_a_damaged_archive_is_named(data, tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:400])
         with pytest.raises(UserError, match="truncated"):
             stored.take(np.array([50]))
+
+
+def test_arrays_written_in_blocks_have_the_bytes_of_numpy(tmp_path: Path) -> None:
+    images = np.arange(210, dtype=np.float32).reshape(7, 6, 5)
+    labels = np.arange(7, dtype=np.uint8)
+    np.savez(tmp_path / "numpy.npz", images=images, labels=labels)
+    blocks = Blocks(images.shape, images.dtype, (images[start : start + 3] for start in (0, 3, 6)))
+    write_arrays(tmp_path / "ours.npz", {"images": blocks, "labels": labels})
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()

@@ -2,6 +2,8 @@
 
 import os
 import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -99,6 +101,41 @@ class StoredArray:
             if os.preadv(self._file, [slot], self._start + row * size) != size:
                 raise UserError(f"{self._archive}: truncated: run `dvc repro normalize`")
         return result
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """An array that is made block by block.
+
+    Attributes:
+        shape: of the whole array.
+        dtype: of its elements.
+        blocks: along the first dimension, in order; together they have `shape`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: Iterable[NDArray[Any]]
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Blocks]) -> None:
+    """Write an uncompressed `.npz`, in the bytes that `np.savez` writes.
+
+    Args:
+        path: of the archive.
+        arrays: by name; an array, or the blocks of one that need not fit into memory.
+    """
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, as ever
+            with archive.open(entry, "w", force_zip64=True) as stream:
+                if not isinstance(array, Blocks):
+                    np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+                    continue
+                header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+                for block in array.blocks:
+                    stream.write(np.ascontiguousarray(block).data)
 
 
 def read_array(archive: Path, name: str) -> NDArray[Any]:
