@@ -275,7 +275,7 @@ def operations_of_an_epoch() -> int:
         len(params.data.class_names),
     ]
     weights = sum(inputs * outputs for inputs, outputs in pairwise(units))
-    return 2 * PRODUCTS * weights * len(images)
+    return 2 * PRODUCTS * int(weights) * len(images)
 
 
 def where_time_goes(samples: Samples) -> Figure:
