@@ -38,7 +38,7 @@ def main() -> None:
     clock |= {"compile": compiling, "work": total - clock["imports"] - compiling}
     if epochs:
         clock |= {"epoch": sorted(epochs[1:])[len(epochs) // 2 - 1], "training": sum(epochs)}
-    print(json.dumps(clock))
+    print(json.dumps(clock | {"memory": workflow.stage.peak_memory()}))
 
 
 def _watch(

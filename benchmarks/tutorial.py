@@ -15,7 +15,6 @@ import matplotlib  # noqa: E402
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
 from tensorflow import keras  # noqa: E402
 
 imported = time.perf_counter()
@@ -99,6 +98,13 @@ for i in range(15):
 plt.tight_layout()
 plt.savefig(f"{folder}/predictions.png")
 
+
+def peak_memory() -> float:
+    """The largest resident set of this process so far, in MB."""
+    with open("/proc/self/status") as status:  # noqa: PTH123
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
 epochs = np.diff([fit_started, *epoch_ends])
 print(
     json.dumps(
@@ -107,7 +113,7 @@ print(
             "imports": imported - started,
             "training": fitted - fit_started,
             "epoch": float(np.median(epochs[1:])),
-            "tensorflow": tf.__version__,
+            "memory": peak_memory(),
         }
     )
 )

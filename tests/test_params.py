@@ -48,7 +48,7 @@ def test_the_committed_file_is_valid() -> None:
         ("data.class_names", ["one", "two", "one"], "data: class_names holds 'one' twice"),
         ("data.files.train_images.sha256", "abc", "data.files.train_images.sha256: string should"),
         ("data.files.train_images.name", "../x", "data.files.train_images.name: string should"),
-        ("sed", 1, "sed: unknown key"),
+        ("sed", 1, "sed: unknown key: check the spelling"),
     ],
 )
 def test_a_bad_value_is_named(tmp_path: Path, key: str, value: object, said: str) -> None:
@@ -64,7 +64,12 @@ def test_a_bad_value_is_named(tmp_path: Path, key: str, value: object, said: str
 @pytest.mark.parametrize("key", ["recipe", "seed", "data", "recipes"])
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     content = {name: value for name, value in VALID.items() if name != key}
-    assert message(tmp_path, content).startswith(f"{key}: field required")
+    assert message(tmp_path, content).startswith(f"{key}: this key is missing")
+
+
+def test_a_misspelt_key_is_named_before_the_one_it_leaves_missing(tmp_path: Path) -> None:
+    content = {name.replace("seed", "sead"): value for name, value in VALID.items()}
+    assert message(tmp_path, content).startswith("sead: unknown key")
 
 
 @pytest.mark.parametrize(

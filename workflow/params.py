@@ -151,10 +151,14 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 def _first_problem(error: ValidationError) -> str:
     """The first problem as `key: what is wrong`, and how many more there are."""
     problems = error.errors(include_url=False)
+    # A misspelt key is unknown and leaves another one missing: the first of the two tells why.
+    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         message = "unknown key: check the spelling, or delete it"
+    elif first["type"] == "missing":
+        message = "this key is missing: restore it"
     elif first["type"] == "value_error":
         message = str(first["ctx"]["error"])
     else:

@@ -87,8 +87,18 @@ def run_stage(
         sys.exit(f"{name}: interrupted; nothing was written")
     finally:
         outputs.discard()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    say(f"{name}: {time.perf_counter() - started:.1f} s, at most {peak:.0f} MB of memory")
+    seconds, memory = time.perf_counter() - started, peak_memory()
+    say(f"{name}: {seconds:.1f} s, at most {memory:.0f} MB of memory")
+
+
+def peak_memory() -> float:
+    """The largest resident set of this process so far, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # the resource module would count what the parent had when it forked
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _die_with_parent() -> None:
