@@ -15,6 +15,7 @@ help: ## list the targets
 setup: $(VENV)/ready ## make the environment alone
 
 repro: $(VENV)/ready ## set up, run what is out of date of the pipeline, show the result
+	@python -m commands.check_params
 	dvc repro
 	@echo
 	@dvc metrics show --precision 4 --md metrics/test.json
