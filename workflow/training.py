@@ -144,12 +144,12 @@ def cross_entropy(probabilities: NDArray[np.float32], actual: NDArray[np.uint8])
 class _Chunk:
     """What one call of the compiled program trains on.
 
-    `images` is (capacity, batch size, *image_shape), `labels` (capacity, batch size), and the
-    first `batches` of them are to be used.
+    `images` is a (capacity, batch size, *image_shape) float32 tensor, `labels` a (capacity,
+    batch size) int32 one, and the first `batches` of them are to be used.
     """
 
-    images: NDArray[np.float32]
-    labels: NDArray[np.int32]
+    images: Any
+    labels: Any
     batches: int
 
 
@@ -171,9 +171,11 @@ def _chunks(
         length = capacity * batch_size
         padded_labels = np.zeros(length, np.int32)
         padded_labels[: len(rows)] = labels[rows]
+        shaped = images.take(rows, length).reshape(capacity, batch_size, *images.shape[1:])
+        # TensorFlow copies what it gets, which is better done here than between two chunks.
         return _Chunk(
-            images.take(rows, length).reshape(capacity, batch_size, *images.shape[1:]),
-            padded_labels.reshape(capacity, batch_size),
+            tf.constant(shaped),
+            tf.constant(padded_labels.reshape(capacity, batch_size)),
             len(rows) // batch_size,
         )
 
@@ -191,7 +193,7 @@ def _chunks(
 
 def _training_steps(
     model: Any, optimizer: Any, recipe: Recipe
-) -> Callable[[NDArray[np.float32], NDArray[np.int32], int], Any]:
+) -> Callable[[Any, Any, int], tuple[Any, Any]]:
     """A compiled program that trains on a chunk and returns (sum of losses, number correct)."""
     optimizer.build(model.trainable_variables)
     loss_of_each = keras.losses.SparseCategoricalCrossentropy(
