@@ -88,11 +88,18 @@ def test_the_camera_s_orientation_is_applied():
     np.testing.assert_array_equal(turned, upright)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
-def test_every_format_gives_about_the_same(kind):
-    # JPEG blurs an edge by a pixel or two, which moves the cut by as much.
-    difference = seen(drawn("white", "black"), kind) - seen(drawn("white", "black"))
-    assert np.abs(difference).mean() < (0.05 if kind == "JPEG" else 0.001)
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_every_format_gives_the_same(kind):
+    image = drawn("white", "black")
+    options = {"lossless": True} if kind == "WEBP" else {}
+    np.testing.assert_allclose(seen(image, kind, **options), seen(image), atol=0.01)
+
+
+def test_jpeg_gives_about_the_same():
+    # Large, since what JPEG adds around an edge moves the cut by up to a block of 8 pixels.
+    image = drawn("white", "black").resize((1000, 750))
+    np.testing.assert_allclose(seen(image, "JPEG"), seen(image), atol=0.5)
+    assert np.abs(seen(image, "JPEG") - seen(image)).mean() < 0.02
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])

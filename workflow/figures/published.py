@@ -1,6 +1,7 @@
 """Figures about the published tutorials: their results beside ours, and their lesson."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,16 @@ from workflow.figures.charts import draw_curve
 from workflow.figures.style import CORRECT, NEUTRAL, SERIES, WRONG, new_figure
 from workflow.params import PublishedResult
 from workflow.published import SCORES, Run, spread
+
+# Hollow, so that it hides no dot.
+_PUBLISHED: dict[str, Any] = {
+    "marker": "D",
+    "markersize": 8,
+    "markerfacecolor": "none",
+    "markeredgecolor": WRONG,
+    "markeredgewidth": 2,
+    "linestyle": "none",
+}
 
 
 def published_against_reproduced(
@@ -66,9 +77,9 @@ def _distances(
         names.append(f"{recipe}  {of.mean:.4f}")
         published = getattr(result, score)
         if published is not None:
-            axes.plot(scale * (published - of.mean), place, "D", color=WRONG, markersize=7)
+            axes.plot(scale * (published - of.mean), place, **_PUBLISHED)
     # An empty one for the legend, since no recipe has every score.
-    axes.plot([], [], "D", color=WRONG, markersize=7, label="published")
+    axes.plot([], [], **_PUBLISHED, label="published")
     axes.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(names)), names, fontsize=10)
     axes.invert_yaxis()
