@@ -80,6 +80,15 @@ def test_content_may_touch_the_border():
     assert image[14, 14] == 1
 
 
+def test_an_image_of_the_data_set_comes_back_as_it_was():
+    image = np.zeros(SHAPE, np.uint8)
+    image[3:20, 5:22] = np.random.default_rng(0).integers(1, 255, (17, 17))
+    image[10, 10] = 255
+    stored = image.astype(np.float32) / 255
+    np.testing.assert_allclose(seen(Image.fromarray(image)), stored, atol=1e-6)
+    np.testing.assert_allclose(seen(Image.fromarray(255 - image)), stored, atol=1e-6)
+
+
 def test_the_camera_s_orientation_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees

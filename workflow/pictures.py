@@ -102,7 +102,8 @@ def fit(grey: NDArray[np.float32], shape: tuple[int, int], name: str) -> NDArray
     """Bring a picture to the form of the data set's images.
 
     The background is the commonest of 16 shades along the border, so that content may touch
-    it. A pixel's value is its distance from that, as a share of the largest possible one.
+    it. A pixel's value is its distance from that, as a share of the largest possible one. A
+    picture that has the model's size already, such as an image of the data set, is not cut.
 
     Args:
         grey: (height, width) luminance in [0, 1].
@@ -123,7 +124,8 @@ def fit(grey: NDArray[np.float32], shape: tuple[int, int], name: str) -> NDArray
     rows, columns = np.flatnonzero(content.any(axis=1)), np.flatnonzero(content.any(axis=0))
     if not len(rows):
         raise UserError(f"{name}: nothing to see: all pixels are of about one shade")
-    value = value[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if grey.shape != shape:
+        value = value[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
     scale = min(shape[0] / value.shape[0], shape[1] / value.shape[1])
     height, width = (max(1, round(side * scale)) for side in value.shape)

@@ -110,7 +110,7 @@ def table(
     lines = [
         f"Each recipe was trained with the seeds {seeds}. The interval is the 95 % prediction"
         " interval for one more run (Student's t): a published figure inside is what this recipe"
-        " may well give with another seed.",
+        " may well give with another seed. By chance alone, one figure in twenty lies outside.",
         "",
         "| recipe | score | published | mean ± SD | smallest to largest | 95 % interval | inside |",
         "| --- | --- | ---: | ---: | ---: | ---: | :---: |",
