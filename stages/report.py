@@ -19,7 +19,8 @@ OVERFITTING = Path("published/overfitting.csv")
 
 def report(params: Params, outputs: Outputs) -> None:
     """Write `published/results.csv`, `table.md`, `published.png` and `overfitting.png`."""
-    results, seeds = params.published.results, params.published.seeds
+    published = params.required_published()
+    results, seeds = published.results, published.seeds
     runs = {
         recipe: [read_run(RUNS / f"{recipe}-{seed}.json", seed) for seed in seeds]
         for recipe in results

@@ -39,7 +39,7 @@ def reproduce(params: Params, outputs: Outputs, recipe: str, seed: int) -> None:
             "label": int(predicted[image]),
             "probability": round(float(probabilities[image].max()), DECIMALS),
         }
-        for image in params.published.images
+        for image in params.required_published().images
     }
     write_json(
         outputs.path(f"published/runs/{recipe}-{seed}.json"),

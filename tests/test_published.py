@@ -108,8 +108,14 @@ def test_published_params_are_checked(tmp_path, change, message):
         load_params(changed_params(tmp_path, change))
 
 
+def test_another_data_set_needs_no_published_results(tmp_path):
+    params = load_params(changed_params(tmp_path, lambda p: p.pop("published")))
+    with pytest.raises(UserError, match="published is missing"):
+        params.required_published()
+
+
 def test_committed_results_are_those_of_the_runs():
-    published = load_params(ROOT / "params.yaml").published
+    published = load_params(ROOT / "params.yaml").required_published()
     with (ROOT / "published/results.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["recipe", "seed", *SCORES]

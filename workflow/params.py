@@ -147,7 +147,7 @@ class Params(Strict):
     seed: int = Field(ge=0, lt=2**32)
     data: Data
     recipes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Recipe] = Field(min_length=1)
-    published: Published
+    published: Published | None = None
 
     @model_validator(mode="after")
     def _recipe_exists(self) -> "Params":
@@ -159,13 +159,26 @@ class Params(Strict):
     @model_validator(mode="after")
     def _published_belongs(self) -> "Params":
         classes = len(self.data.class_names)
-        for name, result in self.published.results.items():
+        for name, result in self.published.results.items() if self.published else ():
             where = f"published.results.{name}"
             if name not in self.recipes:
                 raise ValueError(f"{where}: no such recipe: add it to recipes, or delete it here")
             if result.prediction and result.prediction.label >= classes:
-                raise ValueError(f"{where}: label {result.prediction.label}, but {classes} classes")
+                raise ValueError(
+                    f"{where}: label {result.prediction.label}, but {classes} classes: delete"
+                    " published where the data set is another one"
+                )
         return self
+
+    def required_published(self) -> Published:
+        """What published/dvc.yaml needs and other data sets do without.
+
+        Raises:
+            UserError: it is left out.
+        """
+        if self.published is None:
+            raise UserError(f"{PARAMS_FILE}: published is missing: restore it to reproduce results")
+        return self.published
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
