@@ -7,7 +7,7 @@ LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-in
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lock clean
+.PHONY: help setup repro published test lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ repro: $(VENV)/ready ## set up, run what is out of date of the pipeline, show th
 	@echo
 	@dvc metrics show --precision 4 --md metrics/test.json
 	@echo "Pictures: plots/*.png    Compare with a commit: dvc metrics diff HEAD~1"
+
+published: $(VENV)/ready ## reproduce the tutorials' results: every recipe with every seed
+	dvc repro published/dvc.yaml
+	@cat published/table.md
 
 test: $(VENV)/ready ## set up, then lint, type-check and run all tests
 	ruff check

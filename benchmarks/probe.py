@@ -26,7 +26,9 @@ def main() -> None:
     def run_stage(name: str, work: Any, **more: Any) -> None:
         clock["imports"] = time.perf_counter() - STARTED
         if "workflow.training" in sys.modules:
-            _watch(sys.modules["workflow.training"], work.__globals__, calls, epochs)
+            _watch(
+                sys.modules["workflow.training"], sys.modules.get("workflow.runs"), calls, epochs
+            )
         original(name, work, **more)
 
     workflow.stage.run_stage = run_stage  # type: ignore[assignment]
@@ -41,9 +43,7 @@ def main() -> None:
     print(json.dumps(clock | {"memory": workflow.stage.peak_memory()}))
 
 
-def _watch(
-    training: Any, of_stage: dict[str, Any], calls: list[float], epochs: list[float]
-) -> None:
+def _watch(training: Any, runs: Any, calls: list[float], epochs: list[float]) -> None:
     """Time each call of the compiled training program, and each epoch."""
     original_steps, original_train = training._training_steps, training.train
 
@@ -70,8 +70,8 @@ def _watch(
         return original_train(*others, show)
 
     training._training_steps = timed_steps
-    if "train" in of_stage:
-        of_stage["train"] = train
+    if runs:
+        runs.train = train
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Score the trained model on the test set, once."""
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from workflow.dataset import StoredArray, read_array
-from workflow.files import write_csv, write_json
+from workflow.files import read_columns, write_csv, write_json
 from workflow.metrics import (
     accuracy_interval,
     confusion_counts,
@@ -37,8 +36,8 @@ def evaluate(params: Params, outputs: Outputs) -> None:
     accuracy = correct / len(actual)
     low, high = accuracy_interval(correct, len(actual))
     of_class = scores_per_class(confusion_counts(actual, predicted, len(classes)))
-    with HISTORY.open(encoding="utf-8", newline="") as stream:
-        last_epoch = list(csv.DictReader(stream))[-1]
+    # The mean over the last epoch, while the weights still move, as `model.fit` prints it.
+    train_accuracy = read_columns(HISTORY)["accuracy"][-1]
 
     overall = {
         "accuracy": accuracy,
@@ -47,9 +46,8 @@ def evaluate(params: Params, outputs: Outputs) -> None:
         "expected_calibration_error": expected_calibration_error(probabilities, actual),
         "loss": cross_entropy(probabilities, actual),
         "macro_f1": float(np.mean([scores.f1 for scores in of_class])),
-        # The mean over the last epoch, while the weights still move, as `model.fit` prints it.
-        "train_accuracy": float(last_epoch["accuracy"]),
-        "train_test_gap": float(last_epoch["accuracy"]) - accuracy,
+        "train_accuracy": train_accuracy,
+        "train_test_gap": train_accuracy - accuracy,
     }
     write_json(
         outputs.path("metrics/test.json"),

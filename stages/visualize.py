@@ -1,45 +1,63 @@
 """Draw every figure from files alone: no model is loaded and nothing is predicted."""
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from workflow.dataset import read_array
+from workflow.dataset import StoredArray, read_array
 from workflow.figures.charts import class_bars, confusion_matrix, training_curves
-from workflow.figures.pictures import prediction_grid
+from workflow.figures.pictures import (
+    all_mistakes,
+    prediction_grid,
+    raw_and_normalized,
+    sample_grid,
+    single_predictions,
+)
 from workflow.figures.style import save_png
+from workflow.files import read_columns
+from workflow.idx import read_idx
 from workflow.metrics import confusion_counts
 from workflow.params import Params
 from workflow.progress import progress_bar, say
 from workflow.stage import Outputs, run_stage
 
+RAW = Path("data/raw")
 NORMALIZED = Path("data/normalized.npz")
 PREDICTIONS = Path("data/predictions.npz")
 HISTORY = Path("plots/history.csv")
 PER_CLASS = Path("metrics/per_class.json")
 MISTAKES = 15
+SAMPLE = 25
 
 
 def visualize(params: Params, outputs: Outputs) -> None:
-    """Write `plots/*.png`."""
+    """Write `plots/*.png` and `data/mistakes.png`."""
     classes = params.data.class_names
-    images = read_array(NORMALIZED, "test_images")
+    raw = read_idx(RAW / params.data.files.train_images.name, dimensions=3)
+    with StoredArray(NORMALIZED, "train_images") as train_images:
+        sample = train_images.take(np.arange(min(SAMPLE, len(train_images))))
+    sample_labels = read_array(NORMALIZED, "train_labels")[: len(sample)]
     actual = read_array(NORMALIZED, "test_labels")
     probabilities = read_array(PREDICTIONS, "probabilities")
     predicted = probabilities.argmax(axis=1)
-    with HISTORY.open(encoding="utf-8", newline="") as stream:
-        epochs = list(csv.DictReader(stream))
-    history = {column: [float(epoch[column]) for epoch in epochs] for column in epochs[0]}
+    history = read_columns(HISTORY)
     per_class = json.loads(PER_CLASS.read_text(encoding="utf-8"))
 
-    def grid(rows: slice | np.ndarray, columns: int, title: str) -> Figure:
+    def test_images(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        with StoredArray(NORMALIZED, "test_images") as images:
+            return images.take(rows)
+
+    def grid(rows: NDArray[np.int64], columns: int, title: str) -> Figure:
         return prediction_grid(
-            images[rows], actual[rows], probabilities[rows], classes, columns, title
+            test_images(rows), actual[rows], probabilities[rows], classes, columns, title
         )
+
+    def first(count: int) -> NDArray[np.int64]:
+        return np.arange(min(count, len(actual)))
 
     wrong = np.flatnonzero(predicted != actual)
     most_confident = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
@@ -49,9 +67,24 @@ def visualize(params: Params, outputs: Outputs) -> None:
             confusion_counts(actual, predicted, len(classes)), classes
         ),
         "per_class": lambda: class_bars({name: per_class[name] for name in classes}),
-        "predictions": lambda: grid(slice(0, 15), 3, "The first 15 test images"),
+        "first_image": lambda: raw_and_normalized(
+            raw[0], sample[0], f"The first training image: {classes[sample_labels[0]]}"
+        ),
+        "sample": lambda: sample_grid(
+            sample, sample_labels, classes, 5, f"The first {len(sample)} training images"
+        ),
+        "single_prediction": lambda: single_predictions(
+            test_images(first(1)), probabilities[:1], classes, ["Test image 0"], [int(actual[0])]
+        ),
+        "predictions": lambda: grid(first(15), 3, "The first 15 test images"),
+        "predictions_5x4": lambda: grid(first(20), 4, "The first 20 test images"),
         "mistakes": lambda: grid(most_confident[:MISTAKES], 3, "The most confident mistakes"),
     }
+    # Too large for Git, hence in the cache: the sheet to leaf through.
+    save_png(
+        all_mistakes(test_images(wrong), actual[wrong], predicted[wrong], classes),
+        outputs.path("data/mistakes.png"),
+    )
     with progress_bar(len(figures), "visualize", "figure") as bar:
         for name, draw in figures.items():
             save_png(draw(), outputs.path(f"plots/{name}.png"))

@@ -67,3 +67,10 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def read_columns(path: Path) -> dict[str, list[float]]:
+    """Read a CSV of numbers with a header: the values of each column, by its name."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    return {name: [float(row[n]) for row in rows] for n, name in enumerate(header)}

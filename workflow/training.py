@@ -121,11 +121,18 @@ class Predictor:
 
     def __call__(self, images: StoredArray, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Probabilities of the images at `rows`: (len(rows), classes) float32, rows sum to 1."""
+        starts = range(0, len(rows), _PREDICTION_BATCH)
+        parts = [self.of(images.take(rows[n : n + _PREDICTION_BATCH])) for n in starts]
+        return np.concatenate(parts)
+
+    def of(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same for images in memory, (n, *image_shape)."""
         parts = []
-        for start in range(0, len(rows), _PREDICTION_BATCH):
-            batch = rows[start : start + _PREDICTION_BATCH]
+        for start in range(0, len(images), _PREDICTION_BATCH):
+            batch = images[start : start + _PREDICTION_BATCH]
             # One shape, hence one compilation: the last batch is filled up and cut off.
-            filled = images.take(batch, length=_PREDICTION_BATCH)
+            filled = np.zeros((_PREDICTION_BATCH, *batch.shape[1:]), np.float32)
+            filled[: len(batch)] = batch
             parts.append(self._probabilities(filled).numpy()[: len(batch)])
         return np.concatenate(parts)
 

@@ -20,10 +20,10 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     figure = new_figure(8, 3.8)
     left, right = figure.subplots(1, 2)
     for axes, score in ((left, "loss"), (right, "accuracy")):
-        _curve(axes, history["epoch"], history[score], "training, during the epoch", SERIES[0])
+        draw_curve(axes, history["epoch"], history[score], "training, during the epoch", SERIES[0])
         held_out = history.get(f"validation_{score}")
         if held_out:
-            _curve(axes, history["epoch"], held_out, "held out, after the epoch", SERIES[5])
+            draw_curve(axes, history["epoch"], held_out, "held out, after the epoch", SERIES[5])
             axes.legend(frameon=False)
         axes.set(title=score.capitalize(), xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -33,9 +33,10 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def _curve(
+def draw_curve(
     axes: Axes, epochs: Sequence[float], values: Sequence[float], label: str, colour: str
 ) -> None:
+    """Draw one curve, with a mark at each epoch as long as they are few."""
     marker = "o" if len(epochs) <= 20 else None
     axes.plot(epochs, values, marker=marker, markersize=4, color=colour, label=label)
 

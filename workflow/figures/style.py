@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 # Okabe and Ito (2008): a reader with any common colour blindness tells them apart, and the
 # two differ in lightness, too, for a print in grey.
@@ -44,5 +47,13 @@ def canvas(figure: Figure, width: float, height: float) -> Axes:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Save as PNG, without matplotlib's version, which would differ for the same picture."""
-    figure.savefig(path, format="png", metadata={"Software": None})
+    """Save as PNG of 256 colours, which takes 40 % of the space of all colours.
+
+    The bytes follow from the picture alone; matplotlib would add its version.
+    """
+    drawing = FigureCanvasAgg(figure)
+    drawing.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(drawing.buffer_rgba())  # type: ignore[no-untyped-call]
+    picture = Image.fromarray(pixels).convert("RGB")
+    few_colours = picture.quantize(256, dither=Image.Dither.NONE)
+    few_colours.save(path, "PNG", optimize=True)

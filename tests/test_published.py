@@ -1,0 +1,218 @@
+"""Published results beside reproduced ones, up to the pipeline run by the real DVC."""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from imports import own_files_imported
+
+from workflow.errors import UserError
+from workflow.idx import write_idx
+from workflow.params import PublishedResult, load_params
+from workflow.published import SCORES, Prediction, Run, read_run, spread, table
+
+ROOT = Path(__file__).parent.parent
+NAMES = ["shirt", "shoe", "bag"]
+
+
+def test_spread_by_hand():
+    of = spread([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (of.mean, of.smallest, of.largest) == (3, 1, 5)
+    assert of.deviation == pytest.approx(math.sqrt(2.5))
+    # 2.776445 is the 97.5 % quantile of Student's t with four degrees of freedom.
+    reach = 2.776445 * math.sqrt(2.5) * math.sqrt(1 + 1 / 5)
+    assert of.low == pytest.approx(3 - reach, rel=1e-6)
+    assert of.high == pytest.approx(3 + reach, rel=1e-6)
+    assert of.holds(3 + reach - 1e-4)
+    assert not of.holds(3 + reach + 1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 5, 10])
+def test_the_interval_holds_one_more_run_in_95_of_100_cases(count):
+    draws = np.random.default_rng(1).normal(0.88, 0.002, (2000, count + 1))
+    share = np.mean([spread(row[:-1].tolist()).holds(row[-1]) for row in draws])
+    assert 0.935 < share < 0.965
+
+
+def run(seed, accuracy, prediction):
+    scores = dict.fromkeys(SCORES, accuracy)
+    return Run(seed, scores, {0: Prediction(*prediction)})
+
+
+def test_table_says_what_lies_inside_and_which_seeds_agree():
+    runs = {"small": [run(1, 0.88, (1, 0.7)), run(2, 0.90, (1, 0.9)), run(3, 0.89, (2, 0.5))]}
+    published = PublishedResult(
+        source="a tutorial",
+        train_accuracy=0.89,
+        test_accuracy=0.5,
+        prediction={"image": 0, "label": 1, "probability": 0.8},
+        note="A remark.",
+    )
+    text = table({"small": published}, runs, NAMES)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    by_score = {row[1]: row for row in rows if row[1].endswith(("accuracy", "loss"))}
+    assert by_score["train accuracy"][2:4] == ["0.8900", "0.8900 ± 0.0100"]
+    assert by_score["train accuracy"][4] == "0.8800 to 0.9000"
+    assert by_score["train accuracy"][6] == "yes"
+    assert by_score["test accuracy"][6] == "**no**"
+    assert by_score["test loss"][6] == "–"
+    assert rows[-1] == ["`small`", "0", "shoe 0.800", "0.700 to 0.900", "2 of 3"]
+    assert "a tutorial. A remark." in text
+    # A line with another number of cells would break the table where it is shown.
+    assert all(len(row) in (5, 7) for row in rows)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"test_accuracy": "high"}'])
+def test_a_missing_or_broken_run_is_named(tmp_path, content):
+    path = tmp_path / "tutorial-1.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=r"tutorial-1\.json: .*make published"):
+        read_run(path, 1)
+
+
+def changed_params(tmp_path, change):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    change(params)
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p["recipes"].pop("tutorial-two-layers"), "tutorial-two-layers: no such recipe"),
+        (lambda p: p["published"]["images"].remove(3), "does not hold 3"),
+        (lambda p: p["published"]["seeds"].append(1), "seeds holds 1 twice"),
+        (lambda p: p["published"].update(seeds=[1]), "published.seeds"),
+        (lambda p: p["data"]["class_names"].pop(), "label 9, but 9 classes"),
+        (lambda p: p["published"]["results"]["tutorial"].update(test_acuracy=0.9), "unknown key"),
+        (lambda p: p["published"]["results"]["tutorial"].update(test_accuracy=88.0), "88"),
+    ],
+)
+def test_published_params_are_checked(tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        load_params(changed_params(tmp_path, change))
+
+
+def test_another_data_set_needs_no_published_results(tmp_path):
+    params = load_params(changed_params(tmp_path, lambda p: p.pop("published")))
+    with pytest.raises(UserError, match="published is missing"):
+        params.required_published()
+
+
+def test_committed_results_are_those_of_the_runs():
+    published = load_params(ROOT / "params.yaml").required_published()
+    with (ROOT / "published/results.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["recipe", "seed", *SCORES]
+    wanted = [(recipe, seed) for recipe in published.results for seed in published.seeds]
+    assert [(row["recipe"], int(row["seed"])) for row in rows] == wanted
+    for row in rows:
+        content = json.loads(
+            (ROOT / f"published/runs/{row['recipe']}-{row['seed']}.json").read_text()
+        )
+        assert {score: float(row[score]) for score in SCORES} == {s: content[s] for s in SCORES}
+
+
+def test_the_pipeline_and_the_reproduction_give_the_same_scores():
+    params = load_params(ROOT / "params.yaml")
+    path = ROOT / f"published/runs/{params.recipe}-{params.seed}.json"
+    if not path.exists():
+        pytest.skip(f"params.yaml names {params.recipe} with seed {params.seed}: not reproduced")
+    content = json.loads(path.read_text())
+    scores = json.loads((ROOT / "metrics/test.json").read_text())
+    assert content["test_accuracy"] == scores["accuracy"]
+    assert content["test_loss"] == scores["loss"]
+    assert content["train_accuracy"] == scores["train_accuracy"]
+
+
+@pytest.mark.parametrize("stage", ["reproduce", "overfit", "report"])
+def test_every_module_that_a_stage_imports_is_a_dep(stage):
+    stages = yaml.safe_load((ROOT / "published/dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    declared = {dep for dep in stages[stage]["deps"] if dep.endswith(".py")}
+    assert declared == own_files_imported(ROOT / f"stages/{stage}.py", ROOT)
+
+
+@pytest.fixture
+def small_project(tmp_path):
+    """A copy of the project with a small data set, one recipe of one epoch, and two seeds."""
+    project = tmp_path / "project"
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    for name in filter(None, files):
+        if (ROOT / name).exists() and not name.startswith(("published/runs", "published/dvc.lock")):
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, project / name)
+    (project / "dvc.lock").unlink(missing_ok=True)
+
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    draw = np.random.default_rng(7)
+    for part, count in (("train", 70), ("test", 20)):
+        for kind, shape, top in (("images", (count, 9, 7), 256), ("labels", (count,), 10)):
+            entry = params["data"]["files"][f"{part}_{kind}"]
+            path = raw / entry["name"]
+            write_idx(path, draw.integers(0, top, shape).astype(np.uint8))
+            entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    params["published"]["seeds"] = [1, 2]
+    params["published"]["results"] = {"tutorial": params["published"]["results"]["tutorial"]}
+    for name in ("tutorial", "overfitting"):
+        params["recipes"][name]["epochs"] = 1
+    (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    return project, {**os.environ, "DATA_SOURCE": str(raw)}
+
+
+def reproduce(project, environment):
+    """Run the pipeline and return the names of the stages that ran."""
+    done = subprocess.run(
+        ["dvc", "repro", "published/dvc.yaml"],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    running = [line for line in done.stdout.splitlines() if line.startswith("Running stage")]
+    return [line.split("'")[1].removeprefix("published/dvc.yaml:") for line in running]
+
+
+def test_adding_a_seed_computes_that_seed_alone(small_project):
+    project, environment = small_project
+    assert sorted(reproduce(project, environment)) == [
+        "download",
+        "normalize",
+        "overfit",
+        "report",
+        "reproduce@tutorial-1",
+        "reproduce@tutorial-2",
+    ]
+    assert reproduce(project, environment) == []
+
+    params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    params["published"]["seeds"].append(3)
+    (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    assert reproduce(project, environment) == ["reproduce@tutorial-3", "report"]
+    with (project / "published/results.csv").open(encoding="utf-8", newline="") as stream:
+        assert [row["seed"] for row in csv.DictReader(stream)] == ["1", "2", "3"]
