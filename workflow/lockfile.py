@@ -1,0 +1,150 @@
+"""`dvc.lock` read as data, and files hashed as DVC hashes them.
+
+No DVC is imported: what `dvc.lock` records can be compared with the files of any commit
+in an instant, and with no data present.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workflow.errors import UserError
+
+LOCK_FILE = Path("dvc.lock")
+# Ends the hash of a folder, which is the hash of the list of its files.
+FOLDER_SUFFIX = ".dir"
+
+
+class _Recorded(BaseModel):
+    """DVC may record more than is read here."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class LockedFile(_Recorded):
+    """A file or folder as `dvc.lock` records it.
+
+    Attributes:
+        path: relative to the root of the repository, in POSIX form.
+        md5: 32 hexadecimal digits, and `.dir` behind them for a folder.
+        size: in bytes; of a folder, of all its files.
+        nfiles: how many files a folder holds; None for a file.
+    """
+
+    path: str
+    md5: str
+    size: int
+    nfiles: int | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the hash is that of a folder."""
+        return self.md5.endswith(FOLDER_SUFFIX)
+
+
+class LockedStage(_Recorded):
+    """One stage as it last ran.
+
+    Attributes:
+        cmd: the command, or the list of commands.
+        deps: what it read, in the order of `dvc.lock`.
+        params: what it read of each params file: file, then key, then value.
+        outs: what it wrote, metrics and plots among them.
+    """
+
+    cmd: str | list[str]
+    deps: list[LockedFile] = Field(default_factory=list)
+    params: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    outs: list[LockedFile] = Field(default_factory=list)
+
+
+class _Lock(_Recorded):
+    """The whole file."""
+
+    stages: dict[str, LockedStage] = Field(default_factory=dict)
+
+
+def parse_lock(text: str, place: str) -> dict[str, LockedStage]:
+    """Read the text of a `dvc.lock`.
+
+    Args:
+        text: its content.
+        place: where it comes from, for the error message.
+
+    Returns:
+        The stages by name, in the order of the file.
+
+    Raises:
+        UserError: it is no lock file; conflict markers of a merge are the usual cause.
+    """
+    try:
+        content = yaml.safe_load(text)
+        lock = _Lock.model_validate({} if content is None else content)
+    except (yaml.YAMLError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{place}: no lock file of DVC ({reason:.200}): restore it with"
+            " `git checkout HEAD -- dvc.lock`, or delete it, and run `dvc repro`"
+        ) from None
+    return lock.stages
+
+
+def read_lock(path: Path = LOCK_FILE) -> dict[str, LockedStage]:
+    """Read the `dvc.lock` of the workspace; the stages by name, in the order of the file.
+
+    Raises:
+        UserError: the file is missing or no lock file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}): run `dvc repro`") from None
+    return parse_lock(text, str(path))
+
+
+def recorded_outs(stages: dict[str, LockedStage]) -> dict[str, tuple[str, LockedFile]]:
+    """Every output by its path, with the name of the stage that wrote it."""
+    return {out.path: (name, out) for name, stage in stages.items() for out in stage.outs}
+
+
+def md5_of_bytes(content: bytes) -> str:
+    """The hash of a file with this content, as DVC records it."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def md5_of(path: Path) -> str:
+    """The hash of a file or folder, as DVC records it.
+
+    The hash of a folder is the MD5 of a JSON list: the MD5 and the relative path of each
+    file in it, sorted by path, and `.dir` behind it. Files that a `.dvcignore` leaves out
+    must not lie in the folder.
+
+    Raises:
+        OSError: there is nothing at `path`, or it cannot be read.
+    """
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    listed = [{"md5": md5_of(files[name]), "relpath": name} for name in sorted(files)]
+    return md5_of_bytes(json.dumps(listed, sort_keys=True).encode()) + FOLDER_SUFFIX
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder.
+
+    Raises:
+        OSError: there is nothing at `path`.
+    """
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def object_path(cache: Path, md5: str) -> Path:
+    """Where DVC's cache keeps the object with this hash; `cache` is usually `.dvc/cache`."""
+    return cache / "files" / "md5" / md5[:2] / md5[2:]
