@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from commands.reproduction import stage_changes
+from commands.reproduction import in_root_pipeline, stage_changes
 from commands.revisions import Revision
 from workflow.comparison import (
     FEWEST_SEEDS,
@@ -95,9 +95,9 @@ def _changed_in_training(base: Revision, head: Revision) -> list[str]:
     return sorted(
         {
             reason
-            for reasons in stage_changes(base.lock, head.lock).values()
+            for stage, reasons in stage_changes(base.lock, head.lock).items()
             for reason in reasons
-            if reason.removeprefix("dep ") not in results
+            if in_root_pipeline(stage) and reason.removeprefix("dep ") not in results
         }
     )
 

@@ -104,8 +104,8 @@ def chart_png(spec: dict[str, Any]) -> bytes:
 
 
 def scripts() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that needs no other."""
-    return str(vl_convert.javascript_bundle(None, vl_version=VEGA_LITE))
+    """Vega, Vega-Lite and Vega-Embed as one script that needs no other; it sets `vegaEmbed`."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
 
 
 def _renamed(tree: Any, sides: dict[str, str]) -> Any:

@@ -13,6 +13,7 @@ from commands.accuracy_change import AccuracyChange
 from commands.metric_changes import MetricChange
 from commands.plots import Plots, chart_png, scripts
 from commands.prediction_changes import PredictionChanges
+from commands.reproduction import listed
 from commands.revisions import Revision
 from workflow.files import written_whole
 
@@ -110,6 +111,7 @@ def _environment() -> Environment:
         "cell": _cell,
         "data_uri": _data_uri,
         "by_file": _by_file,
+        "listed": lambda items: listed(items, ", "),
         "number": _number,
         "p": _p_value,
         "percent": lambda value: f"{value * 100:.2f} %",

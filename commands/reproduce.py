@@ -1,6 +1,6 @@
 """Run the pipeline on a clean copy of a commit; fail unless every output comes out as committed.
 
-python -m commands.reproduce [--head REV]
+python -m commands.reproduce [--head REV] [--all-pipelines]
 """
 
 import argparse
@@ -21,10 +21,14 @@ def main() -> int:
     """Reproduce, write the result for the review, and print each output that differs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--head", default="HEAD", metavar="REV", help="the commit (default: HEAD)")
-    head = resolve(parser.parse_args().head)
+    parser.add_argument(
+        "--all-pipelines", action="store_true", help="run every dvc.yaml, not only the root's"
+    )
+    arguments = parser.parse_args()
+    head = resolve(arguments.head)
     if head.commit is None:
         raise UserError("the workspace is no commit: commit first, or run `dvc repro`")
-    result = reproduce(head)
+    result = reproduce(head, arguments.all_pipelines)
     with written_whole(RESULT) as partial:
         write_json(partial, result.model_dump())
     for problem in result.problems:

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,9 @@ from pydantic import Field
 from commands.revisions import Revision, dvc, dvc_json, git
 from workflow.errors import UserError
 from workflow.files import remove
-from workflow.lockfile import LOCK_FILE, LockedStage, md5_of_bytes, parse_lock, recorded_outs
+from workflow.lockfile import LOCK_FILE, LockedFile, LockedStage, md5_of_bytes, recorded_outs
 from workflow.params import Strict
 
-# What `dvc status` says of results that are simply not on this machine.
-_ABSENT = ("deleted", "not in cache")
 _SHOWN = 5
 
 
@@ -68,41 +66,39 @@ class Reproduction(Strict):
 
 
 def stale_stages(head: Revision) -> list[str]:
-    """What `dvc.lock` no longer speaks of: one line a stage and culprit, no data needed.
+    """What `dvc.lock` no longer speaks of: one line a culprit, with its stages; needs no data.
 
-    `dvc status` knows; that a result is not on this machine is no fault. What it cannot see
-    then is a result that one stage wrote and another is recorded to have read differently.
+    `dvc status` knows which code, params and commands have changed. Results that are no
+    matter of Git may be absent or of another commit; whether one stage read what another
+    wrote is told from `dvc.lock` alone.
 
     Args:
         head: the workspace, of which alone DVC can tell.
     """
     outs = recorded_outs(head.lock)
-    lines = []
+    culprits: dict[str, list[str]] = {}
     for stage, changes in dvc_json("status").items():
         for change in changes:
-            if isinstance(change, str):  # "changed command", "always changed"
-                lines.append(f"stage {stage}: {change} since dvc.lock was written")
+            if isinstance(change, str):  # such as "changed command"
+                culprits.setdefault(f"{change} since dvc.lock was written", []).append(stage)
                 continue
             for kind, items in change.items():
                 if kind == "changed outs":
-                    continue  # see forged_outputs, which says it better
+                    continue  # forged_outputs says it better
                 for path, state in items.items():
-                    if state in _ABSENT and path in outs and path not in head.files:
+                    if path in outs and path not in head.files and not isinstance(state, dict):
                         continue
                     what = kind.removeprefix("changed ").rstrip("s")
-                    details = state if isinstance(state, Mapping) else {path: state}
-                    lines += [
-                        f"stage {stage}: {what} {name} is {how} since dvc.lock was written"
-                        for name, how in details.items()
-                    ]
+                    details = state if isinstance(state, dict) else {path: state}
+                    for name, how in details.items():
+                        line = f"{what} {name} is {how} since dvc.lock was written"
+                        culprits.setdefault(line, []).append(stage)
     for stage, locked in head.lock.items():
         for dep in locked.deps:
             if dep.path in outs and outs[dep.path][1].md5 != dep.md5:
-                lines.append(
-                    f"stage {stage}: is recorded to have read another {dep.path} than stage"
-                    f" {outs[dep.path][0]} wrote"
-                )
-    return lines
+                line = f"another {dep.path} is recorded than stage {outs[dep.path][0]} wrote"
+                culprits.setdefault(line, []).append(stage)
+    return [f"stage {listed(stages, ', ')}: {line}" for line, stages in culprits.items()]
 
 
 def forged_outputs(head: Revision) -> list[str]:
@@ -120,7 +116,7 @@ def forged_outputs(head: Revision) -> list[str]:
     return lines
 
 
-def reproduce(head: Revision) -> Reproduction:
+def reproduce(head: Revision, all_pipelines: bool = False) -> Reproduction:
     """Run the pipeline on a clean copy of a commit, and compare.
 
     Every output is deleted first, so that each has to be made again: by running its stage, or
@@ -129,6 +125,7 @@ def reproduce(head: Revision) -> Reproduction:
 
     Args:
         head: a commit.
+        all_pipelines: run every `dvc.yaml`, not only that of the root.
 
     Raises:
         UserError: a stage fails.
@@ -139,31 +136,32 @@ def reproduce(head: Revision) -> Reproduction:
         git("clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(copy))
         git("checkout", "--quiet", "--detach", str(head.commit), folder=copy)
         dvc("config", "--local", "cache.dir", cache, folder=copy)
-        outs = recorded_outs(head.lock)
+        outs = _outs(head, all_pipelines)
         for path in outs:
             remove(copy / path)
         # The stages' own lines are for the person who waits. Stages start with this Python.
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        path_variable = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", "repro"],
+            [sys.executable, "-m", "dvc", "repro", *(["--all-pipelines"] if all_pipelines else [])],
             cwd=copy,
             check=False,
-            env=os.environ | {"PATH": path},
+            env=os.environ | {"PATH": path_variable},
         )
         if done.returncode:
             raise UserError(
                 f"`dvc repro` fails on a clean copy of {head.name}: see above which stage, mend"
                 " it, and commit"
             )
-        lock = (copy / LOCK_FILE).read_bytes()
-        now = recorded_outs(parse_lock(lock.decode(), str(LOCK_FILE)))
+        again = Revision(None, "the copy", copy)
+        now = _outs(again, all_pipelines)
+        locks = [name for name in again.files if Path(name).name == LOCK_FILE.name]
+        lock_is_same = all(again.read(name) == head.read(name) for name in locks)
         differences = []
         for path in sorted(outs.keys() | now.keys()):
             made = now[path][1].md5 if path in now else None
             committed = head.read(path)
             recorded = outs[path][1].md5 if path in outs else None
-            same_in_git = committed is None or md5_of_bytes(committed) == made
-            if made == recorded and same_in_git:
+            if made == recorded and (committed is None or md5_of_bytes(committed) == made):
                 continue
             stage = (now.get(path) or outs[path])[0]
             detail = _describe(path, committed, copy / path, recorded, made)
@@ -171,9 +169,25 @@ def reproduce(head: Revision) -> Reproduction:
     return Reproduction(
         commit=str(head.commit),
         outputs=len(outs.keys() | now.keys()),
-        lock_is_same=lock == head.read(LOCK_FILE),
+        lock_is_same=lock_is_same,
         differences=differences,
     )
+
+
+def _outs(revision: Revision, all_pipelines: bool) -> dict[str, tuple[str, LockedFile]]:
+    """The recorded outputs of the root's pipeline, or of all."""
+    return recorded_outs(
+        {
+            name: stage
+            for name, stage in revision.lock.items()
+            if all_pipelines or in_root_pipeline(name)
+        }
+    )
+
+
+def in_root_pipeline(stage: str) -> bool:
+    """Whether the address of a stage names no other `dvc.yaml`."""
+    return ":" not in stage
 
 
 def stage_changes(
@@ -248,18 +262,19 @@ def _describe(
     try:
         if path.endswith(".json"):
             old_values, new_values = _flat(json.loads(committed)), _flat(json.loads(new))
-            return _listed(
+            differing = [
                 f"{key} is {old_values.get(key)}, the code gives {new_values.get(key)}"
                 for key in sorted(old_values.keys() | new_values.keys())
                 if old_values.get(key) != new_values.get(key)
-            )
+            ]
+            return listed(differing) or "the same values, written differently"
         if path.endswith(".csv"):
             old_rows, new_rows = (
                 list(csv.reader(io.StringIO(text.decode()))) for text in (committed, new)
             )
-            differing = sum(a != b for a, b in zip(old_rows, new_rows, strict=False))
-            differing += abs(len(old_rows) - len(new_rows))
-            return f"{differing} of {max(len(old_rows), len(new_rows)) - 1} rows differ"
+            count = sum(a != b for a, b in zip(old_rows, new_rows, strict=False))
+            count += abs(len(old_rows) - len(new_rows))
+            return f"{count} of {max(len(old_rows), len(new_rows)) - 1} rows differ"
     except (ValueError, UnicodeDecodeError):
         pass
     return f"{len(committed)} bytes in Git, other {len(new)} bytes from the code"
@@ -272,8 +287,8 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {k: v for key, item in tree.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
 
 
-def _listed(items: Any) -> str:
+def listed(items: Iterable[str], separator: str = "; ") -> str:
     """The first items, and how many more there are."""
     every = list(items)
     more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return "; ".join(every[:_SHOWN]) + more or "the same values, written differently"
+    return separator.join(every[:_SHOWN]) + more

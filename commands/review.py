@@ -67,7 +67,6 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         charts[f"{PREDICTIONS}: difference"] = confusion_difference(
             predictions.head_confusion - predictions.base_confusion, predictions.class_names
         )
-    outs = changed_outs(base.lock, head.lock)
     return Review(
         base,
         head,
@@ -81,10 +80,7 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         ],
         metrics,
         predictions,
-        [
-            StageChange(name, reasons, outs.get(name, []))
-            for name, reasons in stage_changes(base.lock, head.lock).items()
-        ],
+        _stages(base, head),
         plots,
         charts,
     )
@@ -112,6 +108,22 @@ def _checks(head: Revision, metrics: list[MetricChange]) -> list[Check]:
     broken = [f"{m.file}: {m.name}: {m.verdict}" for m in metrics if m.breaks_rule]
     checks.append(Check("No metric worse than review.yaml allows", not broken, broken))
     return checks
+
+
+def _stages(base: Revision, head: Revision) -> list[StageChange]:
+    """What became of each stage; those of one matrix that ran for the same reasons together."""
+    outs = changed_outs(base.lock, head.lock)
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, reasons in stage_changes(base.lock, head.lock).items():
+        alike.setdefault((name.partition("@")[0], tuple(reasons)), []).append(name)
+    return [
+        StageChange(
+            names[0] if len(names) == 1 else f"{stem}@… ({len(names)} stages)",
+            list(reasons),
+            [out for name in names for out in outs.get(name, [])],
+        )
+        for (stem, reasons), names in alike.items()
+    ]
 
 
 def _reproduction() -> Reproduction | None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import posixpath
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from workflow.errors import UserError
-from workflow.lockfile import LOCK_FILE, LockedStage, object_path, parse_lock
+from workflow.lockfile import LOCK_FILE, LockedFile, LockedStage, object_path, parse_lock
 
 WORKSPACE = "workspace"
 # Where a change is going, if nobody says otherwise.
@@ -74,37 +77,75 @@ class Revision:
     Attributes:
         commit: the full hash; None for the workspace.
         name: for people, such as `1a2b3c4`. DVC shows the same in its plots.
+        root: of the repository.
     """
 
     commit: str | None
     name: str
+    root: Path = Path()
 
     def read(self, path: str | Path) -> bytes | None:
         """The content of a file, or None where it does not exist."""
         if self.commit is None:
-            return Path(path).read_bytes() if Path(path).is_file() else None
+            file = self.root / path
+            return file.read_bytes() if file.is_file() else None
         if str(path) not in self.files:
             return None
-        return git("cat-file", "blob", f"{self.commit}:{path}")
+        return git("cat-file", "blob", f"{self.commit}:{path}", folder=self.root)
 
     @cached_property
     def files(self) -> frozenset[str]:
-        """The files that Git keeps; of the workspace, those that it tracks and that are there."""
+        """The files that Git keeps; of the workspace, also those that it would take."""
         if self.commit is None:
-            tracked = git("ls-files", "-z").decode().split("\0")
-            return frozenset(name for name in tracked if name and Path(name).is_file())
-        listed = git("ls-tree", "-r", "-z", "--name-only", "--full-tree", self.commit)
+            which = ("--cached", "--others", "--exclude-standard")
+            names = git("ls-files", "-z", *which, folder=self.root).decode().split("\0")
+            return frozenset(name for name in names if name and (self.root / name).is_file())
+        tree = ("-r", "-z", "--name-only", "--full-tree", self.commit)
+        listed = git("ls-tree", *tree, folder=self.root)
         return frozenset(filter(None, listed.decode().split("\0")))
 
     @cached_property
     def lock(self) -> dict[str, LockedStage]:
-        """The stages of `dvc.lock`; empty where there is none.
+        """The stages of every `dvc.lock`, named and with paths as seen from the root.
+
+        The pipeline of the root comes first. A stage of another is named as DVC addresses
+        it, such as `published/dvc.yaml:report`.
 
         Raises:
-            UserError: it is no lock file.
+            UserError: one is no lock file.
         """
-        text = (self.read(LOCK_FILE) or b"").decode(errors="replace")
-        return parse_lock(text, f"{LOCK_FILE} of {self.name}")
+        stages: dict[str, LockedStage] = {}
+        locks = [name for name in self.files if posixpath.basename(name) == LOCK_FILE.name]
+        for name in sorted(locks, key=lambda name: (name.count("/"), name)):
+            folder = posixpath.dirname(name)
+            pipeline = posixpath.join(folder, "dvc.yaml")
+            text = (self.read(name) or b"").decode(errors="replace")
+            for stage, locked in parse_lock(text, f"{name} of {self.name}").items():
+                start = posixpath.join(folder, self._working_folder(pipeline, stage))
+                address = f"{pipeline}:{stage}" if folder else stage
+                stages[address] = locked.model_copy(
+                    update={
+                        "deps": [_seen_from_root(dep, start) for dep in locked.deps],
+                        "outs": [_seen_from_root(out, start) for out in locked.outs],
+                    }
+                )
+        return stages
+
+    def _working_folder(self, pipeline: str, stage: str) -> str:
+        """The `wdir` of a stage, to which its paths are relative; `dvc.lock` lacks it."""
+        try:
+            content = yaml.safe_load(self.read(pipeline) or b"{}")
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{pipeline} of {self.name}: not valid YAML: {reason}") from None
+        # A stage of a matrix has what tells it from the others behind an @.
+        definition = (content.get("stages") or {}).get(stage.partition("@")[0]) or {}
+        return str(definition.get("wdir", "."))
+
+
+def _seen_from_root(file: LockedFile, folder: str) -> LockedFile:
+    path = posixpath.normpath(posixpath.join(folder, file.path))
+    return file.model_copy(update={"path": path})
 
 
 def resolve(name: str) -> Revision:
