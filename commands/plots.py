@@ -15,8 +15,6 @@ from workflow.figures.style import SERIES
 
 BASE, HEAD = "base", "head"
 _COLOURS = {BASE: SERIES[1], HEAD: SERIES[0]}
-# The templates under .dvc/plots are written for this version of Vega-Lite.
-VEGA_LITE = "5.21"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -61,7 +59,7 @@ def compare_plots(base: Revision, head: Revision) -> Plots:
             pictures: dict[str, bytes] = {}
             for entry in entries:
                 if entry["type"] == "vega":
-                    plots.charts[name] = _renamed(entry["content"], sides)
+                    plots.charts[name] = _base_first(_renamed(entry["content"], sides))
                 else:
                     side = sides[entry["revisions"][0]]
                     pictures[side] = Path(entry["url"]).read_bytes()
@@ -91,21 +89,27 @@ def confusion_difference(difference: NDArray[Any], class_names: Sequence[str]) -
         for row, actual in enumerate(class_names)
         for column, predicted in enumerate(class_names)
     ]
+    most = max(1, int(abs(difference).max()))
+    spec["layer"][0]["encoding"]["color"]["scale"]["domain"] = [-most, 0, most]
     return dict(spec)
 
 
 def chart_png(spec: dict[str, Any]) -> bytes:
     """Draw a chart, on white and at twice its size."""
-    return bytes(
-        vl_convert.vegalite_to_png(
-            spec | {"background": "white", "padding": 8}, vl_version=VEGA_LITE, scale=2
-        )
-    )
+    return bytes(vl_convert.vegalite_to_png(spec | {"background": "white", "padding": 8}, scale=2))
 
 
 def scripts() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that needs no other; it sets `vegaEmbed`."""
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
+    """Vega, Vega-Lite and Vega-Embed as one script that needs no other; it sets `vegaEmbed`.
+
+    The templates of DVC name a version of Vega-Lite that may be older than this one. They are
+    drawn all the same, without the warning.
+    """
+    snippet = (
+        "window.vegaEmbed = (where, spec, options) => vegaEmbed("
+        "where, {...spec, $schema: undefined}, {mode: 'vega-lite', ...options});"
+    )
+    return str(vl_convert.javascript_bundle(snippet))
 
 
 def _renamed(tree: Any, sides: dict[str, str]) -> Any:
@@ -114,12 +118,21 @@ def _renamed(tree: Any, sides: dict[str, str]) -> Any:
         return [_renamed(item, sides) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    renamed = {
+    renamed: dict[str, Any] = {
         key: sides.get(value, value) if key == "rev" else _renamed(value, sides)
         for key, value in tree.items()
     }
     domain = tree.get("domain")
     if isinstance(domain, list) and domain and all(str(name) in sides for name in domain):
-        renamed["domain"] = [sides[name] for name in domain]
-        renamed["range"] = [_COLOURS[sides[name]] for name in domain]
+        # Base first, as in the rest of the report.
+        renamed["domain"] = sorted(sides[name] for name in domain)
+        renamed["range"] = [_COLOURS[side] for side in renamed["domain"]]
     return renamed
+
+
+def _base_first(spec: dict[str, Any]) -> dict[str, Any]:
+    """The chart with the rows of the base before those of the head; DVC has it the other way."""
+    values = spec.get("data", {}).get("values")
+    if isinstance(values, list):
+        values.sort(key=lambda row: row.get("rev", ""))
+    return spec
