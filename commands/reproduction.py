@@ -88,7 +88,8 @@ def stale_stages(head: Revision) -> list[str]:
                 for path, state in items.items():
                     if path in outs and path not in head.files and not isinstance(state, dict):
                         continue
-                    what = kind.removeprefix("changed ").rstrip("s")
+                    # The params of a file come as a dict below the file's name.
+                    what = "param" if isinstance(state, dict) else "dep"
                     details = state if isinstance(state, dict) else {path: state}
                     for name, how in details.items():
                         line = f"{what} {name} is {how} since dvc.lock was written"

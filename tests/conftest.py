@@ -1,0 +1,3 @@
+"""What every test needs."""
+
+import workflow  # noqa: F401  sets the environment before a test imports NumPy
