@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from commands.revisions import Revision, dvc_json, dvc_range
 from workflow.figures.style import SERIES
+from workflow.files import written_whole
+from workflow.lockfile import md5_of_bytes
 
 BASE, HEAD = "base", "head"
 _COLOURS = {BASE: SERIES[1], HEAD: SERIES[0]}
@@ -103,13 +106,20 @@ def scripts() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that needs no other; it sets `vegaEmbed`.
 
     The templates of DVC name a version of Vega-Lite that may be older than this one. They are
-    drawn all the same, without the warning.
+    drawn all the same, without the warning. Bundling takes seconds, so that it is done once.
     """
     snippet = (
         "window.vegaEmbed = (where, spec, options) => vegaEmbed("
         "where, {...spec, $schema: undefined}, {mode: 'vega-lite', ...options});"
     )
-    return str(vl_convert.javascript_bundle(snippet))
+    key = md5_of_bytes(f"{version('vl-convert-python')} {snippet}".encode())
+    kept = Path(".dvc/tmp", f"vega-{key}.js")
+    if kept.is_file():
+        return kept.read_text(encoding="utf-8")
+    bundle = str(vl_convert.javascript_bundle(snippet))
+    with written_whole(kept) as partial:
+        partial.write_text(bundle, encoding="utf-8", newline="\n")
+    return bundle
 
 
 def _renamed(tree: Any, sides: dict[str, str]) -> Any:
