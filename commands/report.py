@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from commands.accuracy_change import AccuracyChange
 from commands.metric_changes import MetricChange
@@ -110,6 +111,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "cell": _cell,
         "data_uri": _data_uri,
+        "breakable": _breakable,
         "by_file": _by_file,
         "listed": lambda items: listed(items, ", "),
         "number": _number,
@@ -127,6 +129,11 @@ def _cell(value: object) -> str:
     """Text that can break neither out of a cell of a Markdown table nor into HTML."""
     text = re.sub(r"([\\`*_\[\]|])", r"\\\1", " ".join(str(value).split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _breakable(text: str) -> Markup:
+    """A name or path for HTML that may break at its joints on a narrow screen."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_/.])", text))
 
 
 def _by_file(metrics: list[MetricChange]) -> dict[str, list[MetricChange]]:
