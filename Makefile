@@ -2,19 +2,21 @@
 
 PYTHON ?= python3
 VENV := .venv
+PLOTS_PAGE := .dvc/tmp/plots.html
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --fork-strategy fewest
 # Commands of the environment come first; DVC starts the stages with this `python`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro published test lock clean
+.PHONY: help setup repro published verify bench review check-lock reproduce check-metrics ci \
+  browser test lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/ready ## make the environment alone
+setup: $(VENV)/ready $(PLOTS_PAGE) ## make the environment alone
 
-repro: $(VENV)/ready ## set up, run what is out of date of the pipeline, show the result
+repro: $(VENV)/ready $(PLOTS_PAGE) ## set up, run what is out of date of the pipeline, show the result
 	@python -m commands.check_params
 	dvc repro
 	@echo
@@ -24,6 +26,38 @@ repro: $(VENV)/ready ## set up, run what is out of date of the pipeline, show th
 published: $(VENV)/ready ## reproduce the tutorials' results: every recipe with every seed
 	dvc repro published/dvc.yaml
 	@cat published/table.md
+
+verify: $(VENV)/ready ## hash results and cache again: is a byte damaged? is dvc.lock up to date?
+	python -m commands.verify
+	python -m commands.check_lock
+
+bench: $(VENV)/ready ## time the pipeline beside the tutorials' script (about 15 minutes)
+	dvc repro --quiet download
+	python -m benchmarks
+
+# What a change is compared with; REV... is where it branched off from REV.
+BASE ?=
+HEAD ?= workspace
+
+review: $(VENV)/ready ## report what changed since BASE, and whether it is real: review/
+	python -m commands.review --base '$(BASE)' --head '$(HEAD)'
+
+check-lock: $(VENV)/ready ## does dvc.lock fit code, params and results? needs no data
+	python -m commands.check_lock
+
+reproduce: $(VENV)/ready ## run the pipeline on a clean copy of HEAD: the same bytes?
+	python -m commands.reproduce $(if $(ALL),--all-pipelines)
+
+check-metrics: $(VENV)/ready ## has a metric got worse than review.yaml allows?
+	python -m commands.check_metrics --base '$(BASE)' --head '$(HEAD)'
+
+# One at a time and in this order; each is made even if another fails.
+ci: $(VENV)/ready ## all that CI asks of a change, and the report
+	@status=0; for step in check-lock reproduce check-metrics review; do \
+	  $(MAKE) --no-print-directory $$step || status=1; done; exit $$status
+
+browser: $(VENV)/ready ## fetch the headless browser of the tests, without root
+	python -m tests.browser
 
 test: $(VENV)/ready ## set up, then lint, type-check and run all tests
 	ruff check
@@ -41,6 +75,10 @@ $(VENV)/ready: requirements/all.lock requirements/uv.lock
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 	$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python --require-hashes --compile-bytecode requirements/all.lock
 	@touch $@
+
+# The page of `dvc plots`, which opens without a network.
+$(PLOTS_PAGE): requirements/all.lock commands/offline_plots.py | $(VENV)/ready
+	@python -m commands.offline_plots
 
 lock: $(VENV)/ready ## write the lock files anew from pyproject.toml
 	uv pip compile $(LOCK) pyproject.toml -o requirements/pipeline.lock $(UPGRADE)

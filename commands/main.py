@@ -1,0 +1,23 @@
+"""How a command ends: with its status, or with one clear line and status 1."""
+
+import sys
+from collections.abc import Callable
+
+from workflow.errors import UserError
+
+
+def run_command(name: str, work: Callable[[], int]) -> None:
+    """Run a command and leave the process with the status that it returns.
+
+    Args:
+        name: stands before an error message.
+        work: the command.
+    """
+    try:
+        status = work()
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)

@@ -1,0 +1,183 @@
+"""The change of each metric: which way, how sure, and whether it is more than allowed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from workflow.errors import UserError
+from workflow.params import Strict
+
+RULES_FILE = Path("review.yaml")
+# A metric X may come with its confidence interval as two more metrics.
+LOW, HIGH = "_interval_low", "_interval_high"
+# What rounding to four decimals can do is no change.
+_ROUNDING = 1e-9
+
+Interval = tuple[float, float]
+
+
+class Rule(Strict):
+    """Which way a metric is better, and how far it may get worse; None for any distance."""
+
+    better: Literal["higher", "lower"]
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+
+
+class Rules(Strict):
+    """The whole of `review.yaml`: metrics file, then pattern, then rule."""
+
+    metrics: dict[str, dict[str, Rule]]
+
+    def rule(self, file: str, metric: str) -> Rule | None:
+        """The first rule whose pattern fits."""
+        patterns = self.metrics.get(file, {})
+        return next((rule for p, rule in patterns.items() if fnmatchcase(metric, p)), None)
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """One metric in two revisions; None where a revision lacks it.
+
+    Attributes:
+        file: where it stands.
+        name: with dots between the keys.
+        base: its value before.
+        head: its value after.
+        base_interval: its 95 % interval, where one is known.
+        head_interval: likewise.
+        rule: how it is judged, if at all.
+    """
+
+    file: str
+    name: str
+    base: float | None
+    head: float | None
+    base_interval: Interval | None
+    head_interval: Interval | None
+    rule: Rule | None
+
+    @property
+    def difference(self) -> float | None:
+        """Head less base."""
+        return None if self.base is None or self.head is None else self.head - self.base
+
+    @property
+    def gain(self) -> float:
+        """How much better it has become; negative for worse, 0 where that is not judged."""
+        if self.difference is None or self.rule is None or abs(self.difference) < _ROUNDING:
+            return 0.0
+        return self.difference if self.rule.better == "higher" else -self.difference
+
+    @property
+    def direction(self) -> str:
+        """In a word."""
+        if self.base is None or self.head is None:
+            return "new" if self.base is None else "gone"
+        if abs(self.head - self.base) < _ROUNDING:
+            return "same"
+        if self.rule is None:
+            return "changed"
+        return "better" if self.gain > 0 else "worse"
+
+    @property
+    def breaks_rule(self) -> bool:
+        """Whether it is worse than its tolerance allows, or has vanished in spite of one."""
+        if self.rule is None or self.rule.tolerance is None:
+            return False
+        return self.direction == "gone" or -self.gain > self.rule.tolerance + _ROUNDING
+
+    @property
+    def verdict(self) -> str:
+        """Direction and what is allowed, in words."""
+        if not self.breaks_rule or self.rule is None:
+            return self.direction
+        if self.direction == "gone":
+            return "gone, though it has a tolerance"
+        return f"worse by {-self.gain:.4f}, allowed is {self.rule.tolerance:g}"
+
+
+def load_rules(path: Path = RULES_FILE) -> Rules:
+    """Read and validate `review.yaml`.
+
+    Raises:
+        UserError: it is missing, is no YAML, or holds an unknown key or a wrong value.
+    """
+    try:
+        return Rules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: restore it with `git checkout HEAD -- {path}`"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: {key}: {first['msg']}, got {first['input']!r:.60}") from None
+
+
+def metric_changes(
+    difference: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    rules: Rules,
+    intervals: Mapping[tuple[str, str, str], Interval],
+) -> list[MetricChange]:
+    """Put together the changes of all metrics.
+
+    Args:
+        difference: what `dvc metrics diff --all --json` prints.
+        rules: from `review.yaml`.
+        intervals: by side ("old" or "new"), file and metric, those that no metrics file holds.
+
+    Returns:
+        One change a metric, sorted by file, the order of the rules, and name. The two ends of
+        an interval are no metrics of their own.
+    """
+    changes = []
+    for file, metrics in difference.items():
+        ends = {name + end for name in metrics for end in (LOW, HIGH)}
+
+        def interval(side: str, name: str, file: str = file) -> Interval | None:
+            here = difference[file]
+            low, high = (here.get(name + end, {}).get(side) for end in (LOW, HIGH))
+            if low is None or high is None:
+                return intervals.get((side, file, name))
+            return low, high
+
+        for name in sorted(set(metrics) - ends):
+            values = metrics[name]
+            changes.append(
+                MetricChange(
+                    file,
+                    name,
+                    _number(values.get("old")),
+                    _number(values.get("new")),
+                    interval("old", name),
+                    interval("new", name),
+                    rules.rule(file, name),
+                )
+            )
+    # What is judged comes first, in the order of review.yaml.
+    order = {
+        (file, rule): place
+        for file, patterns in rules.metrics.items()
+        for place, rule in enumerate(patterns.values())
+    }
+    most = len(order)
+    return sorted(
+        changes,
+        key=lambda c: (
+            list(rules.metrics).index(c.file) if c.file in rules.metrics else most,
+            c.file,
+            order[c.file, c.rule] if c.rule else most,
+            c.name,
+        ),
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None

@@ -1,0 +1,44 @@
+"""Run the pipeline on a clean copy of a commit; fail unless every output comes out as committed.
+
+python -m commands.reproduce [--head REV] [--all-pipelines]
+"""
+
+import argparse
+from pathlib import Path
+
+from commands.main import run_command
+from commands.reproduction import reproduce
+from commands.revisions import resolve
+from workflow.errors import UserError
+from workflow.files import write_json, written_whole
+from workflow.progress import say
+
+# Read by `commands.review`, which shows it if it speaks of the same commit.
+RESULT = Path("review/reproduction.json")
+
+
+def main() -> int:
+    """Reproduce, write the result for the review, and print each output that differs."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--head", default="HEAD", metavar="REV", help="the commit (default: HEAD)")
+    parser.add_argument(
+        "--all-pipelines", action="store_true", help="run every dvc.yaml, not only the root's"
+    )
+    arguments = parser.parse_args()
+    head = resolve(arguments.head)
+    if head.commit is None:
+        raise UserError("the workspace is no commit: commit first, or run `dvc repro`")
+    result = reproduce(head, arguments.all_pipelines)
+    with written_whole(RESULT) as partial:
+        write_json(partial, result.model_dump())
+    for problem in result.problems:
+        say(f"reproduce: {problem}")
+    if result.problems:
+        say("reproduce: run `dvc repro` and commit dvc.lock, metrics/ and plots/")
+        return 1
+    say(f"reproduce: dvc.lock and all {result.outputs} outputs of {head.name}, byte for byte")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command("reproduce", main)

@@ -1,0 +1,295 @@
+"""Whether what is committed is what the code gives.
+
+Three questions, from cheap to dear: does `dvc.lock` speak of this code and these params,
+are the committed outputs the ones that `dvc.lock` records, and does running the pipeline
+give them again, byte for byte. The first two need no data.
+"""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from commands.revisions import Revision, dvc, dvc_json, git
+from workflow.errors import UserError
+from workflow.files import remove
+from workflow.lockfile import LOCK_FILE, LockedFile, LockedStage, md5_of_bytes, recorded_outs
+from workflow.params import Strict
+
+_SHOWN = 5
+
+
+class OutputDifference(Strict):
+    """An output that running the pipeline did not give again.
+
+    Attributes:
+        stage: that writes it.
+        path: of the output.
+        detail: by how much it differs, in words.
+    """
+
+    stage: str
+    path: str
+    detail: str
+
+
+class Reproduction(Strict):
+    """What came of running the pipeline on a clean copy of a commit.
+
+    Attributes:
+        commit: the full hash.
+        outputs: how many outputs were compared.
+        lock_is_same: whether `dvc.lock` came out byte for byte.
+        differences: the outputs that did not.
+    """
+
+    commit: str
+    outputs: int
+    lock_is_same: bool
+    differences: list[OutputDifference] = Field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each thing that is not as committed."""
+        lines = [f"{d.path} (stage {d.stage}): {d.detail}" for d in self.differences]
+        if not self.lock_is_same:
+            lines.append(f"{LOCK_FILE}: not the one that running the pipeline writes")
+        return lines
+
+
+def stale_stages(head: Revision) -> list[str]:
+    """What `dvc.lock` no longer speaks of: one line a culprit, with its stages; needs no data.
+
+    `dvc status` knows which code, params and commands have changed. Results that are no
+    matter of Git may be absent or of another commit; whether one stage read what another
+    wrote is told from `dvc.lock` alone.
+
+    Args:
+        head: the workspace, of which alone DVC can tell.
+    """
+    outs = recorded_outs(head.lock)
+    culprits: dict[str, list[str]] = {}
+    for stage, changes in dvc_json("status").items():
+        for change in changes:
+            if isinstance(change, str):  # such as "changed command"
+                culprits.setdefault(f"{change} since dvc.lock was written", []).append(stage)
+                continue
+            for kind, items in change.items():
+                if kind == "changed outs":
+                    continue  # forged_outputs says it better
+                for path, state in items.items():
+                    if path in outs and path not in head.files and not isinstance(state, dict):
+                        continue
+                    # The params of a file come as a dict below the file's name.
+                    what = "param" if isinstance(state, dict) else "dep"
+                    details = state if isinstance(state, dict) else {path: state}
+                    for name, how in details.items():
+                        line = f"{what} {name} is {how} since dvc.lock was written"
+                        culprits.setdefault(line, []).append(stage)
+    for stage, locked in head.lock.items():
+        for dep in locked.deps:
+            if dep.path in outs and outs[dep.path][1].md5 != dep.md5:
+                line = f"another {dep.path} is recorded than stage {outs[dep.path][0]} wrote"
+                culprits.setdefault(line, []).append(stage)
+    return [f"stage {listed(stages, ', ')}: {line}" for line, stages in culprits.items()]
+
+
+def forged_outputs(head: Revision) -> list[str]:
+    """Outputs in Git that are not those that `dvc.lock` records; one line each, no data needed."""
+    lines = []
+    for path, (stage, out) in recorded_outs(head.lock).items():
+        content = head.read(path) if path in head.files else None
+        if content is not None and md5_of_bytes(content) != out.md5:
+            lines.append(
+                f"{path}: is not what stage {stage} wrote: its MD5 is {md5_of_bytes(content)},"
+                f" dvc.lock records {out.md5}"
+            )
+        elif content is None and _is_kept_in_git(path):
+            lines.append(f"{path}: stage {stage} wrote it, but it is not in Git: commit it")
+    return lines
+
+
+def reproduce(head: Revision, all_pipelines: bool = False) -> Reproduction:
+    """Run the pipeline on a clean copy of a commit, and compare.
+
+    Every output is deleted first, so that each has to be made again: by running its stage, or
+    by DVC's run cache, which goes by what a stage reads and not by what `dvc.lock` claims.
+    The cache is shared with this repository; its workspace is left alone.
+
+    Args:
+        head: a commit.
+        all_pipelines: run every `dvc.yaml`, not only that of the root.
+
+    Raises:
+        UserError: a stage fails.
+    """
+    cache = dvc("cache", "dir").decode().strip()
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
+        copy = Path(folder, "copy")
+        git("clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(copy))
+        git("checkout", "--quiet", "--detach", str(head.commit), folder=copy)
+        dvc("config", "--local", "cache.dir", cache, folder=copy)
+        outs = _outs(head, all_pipelines)
+        for path in outs:
+            remove(copy / path)
+        # The stages' own lines are for the person who waits. Stages start with this Python.
+        path_variable = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", "repro", *(["--all-pipelines"] if all_pipelines else [])],
+            cwd=copy,
+            check=False,
+            env=os.environ | {"PATH": path_variable},
+        )
+        if done.returncode:
+            raise UserError(
+                f"`dvc repro` fails on a clean copy of {head.name}: see above which stage, mend"
+                " it, and commit"
+            )
+        again = Revision(None, "the copy", copy)
+        now = _outs(again, all_pipelines)
+        locks = [name for name in again.files if Path(name).name == LOCK_FILE.name]
+        lock_is_same = all(again.read(name) == head.read(name) for name in locks)
+        differences = []
+        for path in sorted(outs.keys() | now.keys()):
+            made = now[path][1].md5 if path in now else None
+            committed = head.read(path)
+            recorded = outs[path][1].md5 if path in outs else None
+            if made == recorded and (committed is None or md5_of_bytes(committed) == made):
+                continue
+            stage = (now.get(path) or outs[path])[0]
+            detail = _describe(path, committed, copy / path, recorded, made)
+            differences.append(OutputDifference(stage=stage, path=path, detail=detail))
+    return Reproduction(
+        commit=str(head.commit),
+        outputs=len(outs.keys() | now.keys()),
+        lock_is_same=lock_is_same,
+        differences=differences,
+    )
+
+
+def _outs(revision: Revision, all_pipelines: bool) -> dict[str, tuple[str, LockedFile]]:
+    """The recorded outputs of the root's pipeline, or of all."""
+    return recorded_outs(
+        {
+            name: stage
+            for name, stage in revision.lock.items()
+            if all_pipelines or in_root_pipeline(name)
+        }
+    )
+
+
+def in_root_pipeline(stage: str) -> bool:
+    """Whether the address of a stage names no other `dvc.yaml`."""
+    return ":" not in stage
+
+
+def stage_changes(
+    base: Mapping[str, LockedStage], head: Mapping[str, LockedStage]
+) -> dict[str, list[str]]:
+    """Why each stage ran again between two revisions: what it reads or does that changed.
+
+    Returns:
+        The reasons by stage, in the order of the head; empty for a stage that did not run.
+    """
+    reasons: dict[str, list[str]] = {}
+    for name in [*head, *(name for name in base if name not in head)]:
+        if name not in base or name not in head:
+            reasons[name] = ["new stage" if name in head else "stage removed"]
+            continue
+        before, after = base[name], head[name]
+        found = ["command"] if before.cmd != after.cmd else []
+        old_deps = {dep.path: dep.md5 for dep in before.deps}
+        new_deps = {dep.path: dep.md5 for dep in after.deps}
+        found += [f"dep {path}{how}" for path, how in _changed(old_deps, new_deps)]
+        for file in sorted(before.params.keys() | after.params.keys()):
+            old, new = before.params.get(file, {}), after.params.get(file, {})
+            found += [f"param {key}{how}" for key, how in _changed(old, new)]
+        reasons[name] = found
+    return reasons
+
+
+def changed_outs(
+    base: Mapping[str, LockedStage], head: Mapping[str, LockedStage]
+) -> dict[str, list[str]]:
+    """The outputs of each stage that came out differently."""
+    before = recorded_outs(dict(base))
+    return {
+        name: [
+            out.path
+            for out in stage.outs
+            if out.path not in before or before[out.path][1].md5 != out.md5
+        ]
+        for name, stage in head.items()
+    }
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The keys whose values differ, sorted, and whether they are new or gone."""
+    return [
+        (key, " (new)" if key not in old else " (no longer read)" if key not in new else "")
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _is_kept_in_git(path: str) -> bool:
+    """Whether Git would take the file: what .gitignore names is DVC's to keep."""
+    try:
+        git("check-ignore", "--quiet", path)
+    except UserError:
+        return True
+    return False
+
+
+def _describe(
+    path: str, committed: bytes | None, made: Path, recorded: str | None, md5: str | None
+) -> str:
+    """By how much an output differs from the committed one, in words."""
+    if md5 is None:
+        return "is in dvc.lock, but no stage writes it"
+    if committed is None:
+        return f"MD5 {md5} instead of {recorded}" if recorded else "is not in dvc.lock"
+    new = made.read_bytes()
+    if committed == new:
+        return f"dvc.lock records the MD5 {recorded} instead of {md5}"
+    try:
+        if path.endswith(".json"):
+            old_values, new_values = _flat(json.loads(committed)), _flat(json.loads(new))
+            differing = [
+                f"{key} is {old_values.get(key)}, the code gives {new_values.get(key)}"
+                for key in sorted(old_values.keys() | new_values.keys())
+                if old_values.get(key) != new_values.get(key)
+            ]
+            return listed(differing) or "the same values, written differently"
+        if path.endswith(".csv"):
+            old_rows, new_rows = (
+                list(csv.reader(io.StringIO(text.decode()))) for text in (committed, new)
+            )
+            count = sum(a != b for a, b in zip(old_rows, new_rows, strict=False))
+            count += abs(len(old_rows) - len(new_rows))
+            return f"{count} of {max(len(old_rows), len(new_rows)) - 1} rows differ"
+    except (ValueError, UnicodeDecodeError):
+        pass
+    return f"{len(committed)} bytes in Git, other {len(new)} bytes from the code"
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested dicts, with dots between the keys."""
+    if not isinstance(tree, dict):
+        return {prefix.rstrip("."): tree}
+    return {k: v for key, item in tree.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+
+
+def listed(items: Iterable[str], separator: str = "; ") -> str:
+    """The first items, and how many more there are."""
+    every = list(items)
+    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return separator.join(every[:_SHOWN]) + more

@@ -1,0 +1,133 @@
+"""A copy of this repository, as Git has it, with a data set so small that it runs in seconds."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from workflow.idx import write_idx
+
+ROOT = Path(__file__).parents[1]
+_TRAIN, _TEST = 400, 300
+_SIDE = 28
+
+
+class SmallPipeline:
+    """A Git repository with the real pipeline, driven through the real `dvc` and commands.
+
+    Attributes:
+        root: of the repository.
+        data: where its IDX files come from, in place of the network.
+    """
+
+    def __init__(self, root: Path, data: Path) -> None:
+        self.root = root
+        self.data = data
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the repository, with the tools of this environment first."""
+        tools = Path(sys.executable).parent
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env=os.environ
+            | {"PATH": f"{tools}:{os.environ['PATH']}", "DATA_SOURCE": str(self.data)},
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def command(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of our commands as a person does; never raises."""
+        return self.run("python", "-m", f"commands.{name}", *arguments, check=False)
+
+    def set_params(self, **values: Any) -> None:
+        """Change `params.yaml`; a key may have dots, written as two underscores."""
+        file = self.root / "params.yaml"
+        params = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for key, value in values.items():
+            *path, last = key.split("__")
+            tree = params
+            for part in path:
+                tree = tree[part]
+            tree[last] = value
+        file.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+    def repro(self) -> None:
+        """Run what is out of date."""
+        self.run("dvc", "repro", "-q")
+
+    def commit(self, message: str) -> str:
+        """Commit everything; the full hash."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+        return self.run("git", "rev-parse", "HEAD").stdout.strip()
+
+    def branch(self, name: str) -> None:
+        """Start a branch from main, with the data of main."""
+        self.run("git", "checkout", "-q", "-B", name, "main")
+        self.run("dvc", "checkout", "-q")
+
+    def clone(self, folder: Path, branch: str) -> "SmallPipeline":
+        """A fresh clone of a branch: no data, no cache."""
+        self.run("git", "clone", "-q", "--branch", branch, str(self.root), str(folder))
+        return SmallPipeline(folder, self.data)
+
+
+def make_small_pipeline(folder: Path) -> SmallPipeline:
+    """Copy the repository, give it small data, run it, and commit it on main."""
+    data = folder / "data"
+    data.mkdir()
+    root = folder / "repository"
+    pipeline = SmallPipeline(root, data)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    for name in filter(None, listed):
+        # What speaks of the real data set stays behind.
+        if name.partition("/")[0] in ("published", "tests") or name == "dvc.lock":
+            continue
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+    pipeline.run("git", "init", "-q", "-b", "main")
+    pipeline.run("git", "config", "user.name", "Tester")
+    pipeline.run("git", "config", "user.email", "tester@example.org")
+    _write_data(pipeline)
+    pipeline.repro()
+    pipeline.commit("Record the small pipeline")
+    return pipeline
+
+
+def _write_data(pipeline: SmallPipeline) -> None:
+    """Noisy images of a pattern for each class, hard enough for some mistakes."""
+    params = yaml.safe_load((pipeline.root / "params.yaml").read_text(encoding="utf-8"))
+    classes = len(params["data"]["class_names"])
+    random = np.random.default_rng(5)
+    patterns = random.random((classes, _SIDE, _SIDE))
+    arrays = {}
+    for part, count in (("train", _TRAIN), ("test", _TEST)):
+        labels = np.arange(count) % classes
+        noisy = 0.25 * patterns[labels] + 0.75 * random.random((count, _SIDE, _SIDE))
+        arrays[f"{part}_images"] = (noisy * 255).astype(np.uint8)
+        arrays[f"{part}_labels"] = labels.astype(np.uint8)
+    files = params["data"]["files"]
+    for key, array in arrays.items():
+        path = pipeline.data / files[key]["name"]
+        write_idx(path, array)
+        files[key]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    params["recipe"], params["seed"] = "tutorial", 1
+    params["recipes"]["tutorial"]["epochs"] = 6
+    (pipeline.root / "params.yaml").write_text(
+        yaml.safe_dump(params, sort_keys=False), encoding="utf-8"
+    )

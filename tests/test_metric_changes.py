@@ -1,0 +1,92 @@
+"""Directions, intervals and tolerances of metrics."""
+
+from pathlib import Path
+
+import pytest
+
+from commands.metric_changes import Rules, load_rules, metric_changes
+from workflow.errors import UserError
+
+RULES = Rules.model_validate(
+    {
+        "metrics": {
+            "test.json": {
+                "accuracy": {"better": "higher", "tolerance": 0.01},
+                "loss": {"better": "lower", "tolerance": 0.1},
+                "*": {"better": "higher"},
+            }
+        }
+    }
+)
+
+
+def change(name: str, old: float | None, new: float | None, file: str = "test.json"):
+    values = {k: v for k, v in (("old", old), ("new", new)) if v is not None}
+    return metric_changes({file: {name: values}}, RULES, {})[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "direction", "breaks"),
+    [
+        ("accuracy", 0.88, 0.90, "better", False),
+        ("accuracy", 0.88, 0.87, "worse", False),  # exactly the tolerance
+        ("accuracy", 0.88, 0.8699, "worse", True),
+        ("accuracy", 0.88, None, "gone", True),
+        ("accuracy", None, 0.88, "new", False),
+        ("accuracy", 0.88, 0.88, "same", False),
+        ("loss", 0.3, 0.5, "worse", True),
+        ("loss", 0.5, 0.3, "better", False),
+        ("other", 0.9, 0.1, "worse", False),
+    ],
+)
+def test_direction_and_tolerance(
+    name: str, old: float | None, new: float | None, direction: str, breaks: bool
+) -> None:
+    result = change(name, old, new)
+    assert (result.direction, result.breaks_rule) == (direction, breaks)
+
+
+def test_a_metric_without_a_rule_is_never_judged() -> None:
+    result = change("accuracy", 0.9, 0.1, "another.json")
+    assert (result.direction, result.breaks_rule) == ("changed", False)
+
+
+def test_the_ends_of_an_interval_belong_to_their_metric() -> None:
+    difference = {
+        "test.json": {
+            "accuracy": {"old": 0.5, "new": 0.6},
+            "accuracy_interval_low": {"old": 0.4, "new": 0.5},
+            "accuracy_interval_high": {"old": 0.6, "new": 0.7},
+            "f1": {"old": 0.5, "new": 0.6},
+        }
+    }
+    changes = metric_changes(difference, RULES, {("new", "test.json", "f1"): (0.1, 0.2)})
+    assert [c.name for c in changes] == ["accuracy", "f1"]
+    assert (changes[0].base_interval, changes[0].head_interval) == ((0.4, 0.6), (0.5, 0.7))
+    assert (changes[1].base_interval, changes[1].head_interval) == (None, (0.1, 0.2))
+
+
+def test_the_rules_of_this_repository_hold() -> None:
+    rule = load_rules(Path(__file__).parents[1] / "review.yaml").rule(
+        "metrics/test.json", "accuracy"
+    )
+    assert rule is not None
+    assert rule.better == "higher"
+    assert rule.tolerance
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("metrics: {a.json: {accuracy: {better: up}}}", "better"),
+        ("metrics: {a.json: {accuracy: {better: higher, tolerence: 1}}}", "tolerence"),
+        ("metrics: {a.json: {accuracy: {better: higher, tolerance: -1}}}", "tolerance"),
+        ("metrics: [", "YAML"),
+    ],
+)
+def test_a_wrong_rule_is_named(tmp_path: Path, text: str, key: str) -> None:
+    file = tmp_path / "review.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=f"review.yaml: .*{key}") as raised:
+        load_rules(file)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,370 @@
+"""The review of real commits in a real repository, and its page in a real browser."""
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from commands.revisions import WORKSPACE, Revision, resolve, resolve_base
+from tests.browser import Browser, NoBrowserError, find_browser
+from tests.small_pipeline import SmallPipeline, make_small_pipeline
+from workflow.lockfile import md5_of, read_lock, recorded_outs
+
+SLOWEST_MILLISECONDS = 2000
+_LAYERS = [{"layer": "flatten"}, {"layer": "dense", "units": 1, "activation": "relu"}]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> SmallPipeline:
+    """A branch for each kind of change."""
+    pipeline = make_small_pipeline(tmp_path_factory.mktemp("review"))
+    metrics = pipeline.root / "metrics/test.json"
+
+    accuracy = json.loads(metrics.read_text(encoding="utf-8"))["accuracy"]
+    (pipeline.root / "published").mkdir()
+    rows = [f"tutorial,{n},0,0,{accuracy + 0.02 * (n - 3)},0\n" for n in range(1, 6)]
+    (pipeline.root / "published/results.csv").write_text(
+        "recipe,seed,train_accuracy,train_loss,test_accuracy,test_loss\n" + "".join(rows),
+        encoding="utf-8",
+    )
+    pipeline.commit("Record the spread over seeds")
+
+    pipeline.branch("nothing")
+    (pipeline.root / "NOTES").write_text("Words alone.\n", encoding="utf-8")
+    pipeline.commit("Write a note")
+
+    pipeline.branch("seed")
+    pipeline.set_params(seed=2)
+    pipeline.repro()
+    pipeline.commit("Take another seed")
+
+    pipeline.branch("small")
+    pipeline.set_params(recipes__tutorial__layers=_LAYERS)
+    pipeline.repro()
+    pipeline.commit("Try one unit")
+
+    pipeline.branch("forged")
+    _forge(metrics)
+    pipeline.commit("Claim more")
+
+    pipeline.branch("forged-with-lock")
+    recorded = md5_of(metrics)
+    _forge(metrics)
+    _replace(pipeline.root / "dvc.lock", recorded, md5_of(metrics))
+    picture = pipeline.root / "plots/confusion_matrix.png"
+    recorded = md5_of(picture)
+    shutil.copy(pipeline.root / "plots/training_curves.png", picture)
+    _replace(pipeline.root / "dvc.lock", recorded, md5_of(picture))
+    pipeline.commit("Claim more, and say so in dvc.lock")
+
+    pipeline.branch("stale")
+    pipeline.set_params(recipes__tutorial__epochs=7)
+    pipeline.commit("Change the recipe, and forget to run it")
+
+    pipeline.branch("main")
+    return pipeline
+
+
+def _forge(metrics: Path) -> None:
+    content = json.loads(metrics.read_text(encoding="utf-8")) | {"accuracy": 0.9999}
+    metrics.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def checked_out(repository: SmallPipeline, branch: str) -> SmallPipeline:
+    repository.run("git", "checkout", "-q", "--force", branch)
+    return repository
+
+
+def review(repository: SmallPipeline, branch: str, *arguments: str) -> str:
+    """The Markdown report of a branch."""
+    done = checked_out(repository, branch).command("review", *arguments)
+    assert done.returncode == 0, done.stderr
+    return (repository.root / "review/report.md").read_text(encoding="utf-8")
+
+
+def test_a_change_of_nothing_changes_nothing(repository: SmallPipeline) -> None:
+    report = review(repository, "nothing")
+    assert "**No change of accuracy.**" in report
+    assert "where the change branched off from main" in report
+    assert "No param has changed." in report
+    assert re.search(r"\| train \| did not run \| none \|", report)
+    assert "**NO**" not in report
+
+
+def test_another_seed_is_within_the_spread(repository: SmallPipeline) -> None:
+    report = review(repository, "seed")
+    assert "**Within the spread of seeds:" in report
+    assert "| seed | 1 | 2 |" in report
+    assert "| train | param seed |" in report
+    assert "n = 5 seeds" in report
+    for number in counted_flips(repository, "seed"):
+        assert re.search(rf"\b{number} (went|from right)", report), number
+
+
+def counted_flips(repository: SmallPipeline, branch: str) -> tuple[int, int]:
+    """Images from wrong to right, and from right to wrong, counted apart from the review."""
+    right = {}
+    for side in ("main", branch):
+        text = repository.run("git", "show", f"{side}:plots/predictions.csv").stdout
+        right[side] = [
+            row["actual"] == row["predicted"] for row in csv.DictReader(text.splitlines())
+        ]
+    pairs = list(zip(right["main"], right[branch], strict=True))
+    return pairs.count((False, True)), pairs.count((True, False))
+
+
+def test_a_worse_recipe_is_real_and_breaks_the_tolerance(repository: SmallPipeline) -> None:
+    report = review(repository, "small")
+    assert re.search(r"\*\*Real: −[\d.]+ points, worse", report)
+    assert "| train | param recipes.tutorial |" in report
+    assert "defined anew" in report
+    assert "| normalize | did not run |" in report
+    assert "Yes. Of 300 images" in report
+    done = repository.command("check_metrics")
+    assert done.returncode == 1
+    assert "metrics/test.json: accuracy: worse by" in done.stdout
+
+
+def test_without_a_table_of_seeds_the_answer_is_unknown(repository: SmallPipeline) -> None:
+    checked_out(repository, "small")
+    table = repository.root / "published/results.csv"
+    repository.run("git", "checkout", "-q", "-B", "no-table", "small")
+    base = repository.run("git", "rev-parse", "main~1").stdout.strip()
+    table.unlink()
+    repository.commit("Lose the table")
+    report = review(repository, "no-table", "--base", base)
+    assert "**Unknown:" in report
+    assert "`make published`" in report
+
+
+def test_a_commit_is_reviewed_as_its_workspace_is_and_in_the_same_bytes(
+    repository: SmallPipeline,
+) -> None:
+    from_workspace = review(repository, "seed")
+    page = (repository.root / "review/index.html").read_bytes()
+    assert review(repository, "seed") == from_workspace
+    assert (repository.root / "review/index.html").read_bytes() == page
+    elsewhere = review(repository, "main", "--base", "main", "--head", "seed")
+    parts = [report.split("## Params")[1] for report in (from_workspace, elsewhere)]
+    assert parts[0] == parts[1]
+
+
+def test_a_good_commit_passes_every_check_without_data(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    done = repository.clone(tmp_path / "clone", "seed").command("check_lock")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_forged_metric_is_caught_without_data(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "forged")
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    assert "metrics/test.json: is not what stage evaluate wrote" in done.stdout
+    assert not (clone.root / "data").exists()
+
+
+def test_a_stale_lock_is_caught_without_data(repository: SmallPipeline, tmp_path: Path) -> None:
+    done = repository.clone(tmp_path / "clone", "stale").command("check_lock")
+    assert done.returncode == 1
+    assert "stage train: param recipes.tutorial is modified" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "culprit"),
+    [
+        ("workflow/metrics.py", "# changed\n", "dep workflow/metrics.py is modified"),
+        ("dvc.yaml", "", "changed command"),
+    ],
+)
+def test_changed_code_and_commands_are_named(
+    repository: SmallPipeline, tmp_path: Path, old: str, new: str, culprit: str
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    file = clone.root / old
+    text = file.read_text(encoding="utf-8") + new
+    file.write_text(text.replace("python -m stages.train", "python -B -m stages.train"))
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    assert culprit in done.stdout
+
+
+def test_a_result_that_no_stage_wrote_is_named(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    lock = clone.root / "dvc.lock"
+    model = recorded_outs(read_lock(lock))["models/model.keras"][1].md5
+    text = lock.read_text(encoding="utf-8")
+    lock.write_text(text.replace(model, "0" * 32, 1), encoding="utf-8")
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    assert "another models/model.keras is recorded than stage train wrote" in done.stdout
+
+
+def test_a_good_commit_is_reproduced_and_the_review_says_so(repository: SmallPipeline) -> None:
+    done = checked_out(repository, "seed").command("reproduce")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "byte for byte" in done.stdout
+    report = review(repository, "seed")
+    assert "| Reproduced byte for byte on a clean copy | yes |" in report
+
+
+def test_a_metric_forged_with_its_lock_is_caught_by_running(repository: SmallPipeline) -> None:
+    checked_out(repository, "forged-with-lock")
+    before = repository.run("git", "status", "--porcelain").stdout
+    assert repository.command("check_lock").returncode == 0
+    done = repository.command("reproduce")
+    assert done.returncode == 1
+    honest = json.loads(repository.run("git", "show", "main:metrics/test.json").stdout)["accuracy"]
+    claim = f"metrics/test.json (stage evaluate): accuracy is 0.9999, the code gives {honest}"
+    assert claim in done.stdout
+    assert "plots/confusion_matrix.png (stage visualize)" in done.stdout
+    assert repository.run("git", "status", "--porcelain").stdout == before
+    assert f"**NO**: {claim.split(':')[0]}" in review(repository, "forged-with-lock")
+
+
+def test_a_stage_that_fails_on_a_clean_copy_is_one_line(repository: SmallPipeline) -> None:
+    checked_out(repository, "main").run("git", "checkout", "-q", "-B", "broken")
+    (repository.root / "stages/visualize.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
+    repository.commit("Break a stage")
+    done = repository.command("reproduce")
+    assert done.returncode == 1
+    assert "fails on a clean copy" in done.stderr
+    assert "Traceback" not in done.stderr.rpartition("reproduce:")[2]
+
+
+def test_the_base_is_chosen_and_named(
+    repository: SmallPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository.root)
+    workspace = Revision(None, WORKSPACE)
+    checked_out(repository, "main")
+    main, before = resolve("main"), resolve("main~1")
+    base, reason = resolve_base(None, workspace)
+    assert (base, reason.partition(":")[0]) == (before, "the commit before")
+    rules = repository.root / "review.yaml"
+    original = rules.read_text(encoding="utf-8")
+    rules.write_text(original + "\n", encoding="utf-8")
+    base, reason = resolve_base(None, workspace)
+    rules.write_text(original, encoding="utf-8")
+    assert (base, reason.partition(":")[0]) == (main, "the last commit")
+    checked_out(repository, "seed")
+    assert resolve_base(None, workspace)[0] == main
+    assert resolve_base("small...", workspace)[0] == main
+    assert resolve_base("small", workspace)[0] == resolve("small")
+
+
+@pytest.mark.parametrize("command", ["review", "check_metrics"])
+def test_an_unknown_base_is_one_line(repository: SmallPipeline, command: str) -> None:
+    done = checked_out(repository, "main").command(command, "--base", "no-such")
+    assert done.returncode == 1
+    assert re.fullmatch(r"[a-z-]+: no-such: no such commit here: .*\n", done.stderr)
+
+
+@pytest.mark.parametrize("content", ["{", "a,b\n1,2\n"])
+def test_damaged_results_are_one_line(repository: SmallPipeline, content: str) -> None:
+    name = "metrics/test.json" if content == "{" else "plots/predictions.csv"
+    file = checked_out(repository, "seed").root / name
+    file.write_text(content, encoding="utf-8")
+    try:
+        done = repository.command("review")
+    finally:
+        repository.run("git", "checkout", "-q", "--", name)
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# The page.
+
+
+@pytest.fixture(scope="module")
+def browser() -> Browser:
+    try:
+        return find_browser()
+    except NoBrowserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def page(repository: SmallPipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The review of the worse recipe, which has something in every section."""
+    review(repository, "small")
+    copy = tmp_path_factory.mktemp("page") / "index.html"
+    shutil.copy(repository.root / "review/index.html", copy)
+    return copy
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_every_chart_is_drawn_without_network_or_complaint(
+    browser: Browser, page: Path, width: int, dark: bool
+) -> None:
+    seen = browser.open(page, width=width, dark=dark)
+    charts = json.loads(re.search(r'id="charts">(.*?)</script>', seen.dom, re.S).group(1))
+    assert len(charts) >= 4
+    for name in charts:
+        place = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+        assert re.search(rf'<div id="chart-{place}"[^>]*>.{{0,400}}?<svg', seen.dom, re.S), name
+    assert seen.console == []
+    drawn = re.search(r'data-drawn="(\d+)"', seen.dom)
+    assert drawn
+    assert int(drawn.group(1)) < SLOWEST_MILLISECONDS
+
+
+def test_the_page_asks_the_network_for_nothing(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    without_scripts = re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    assert not re.findall(r'(?:src|href)="(?!data:)', without_scripts)
+    assert not re.findall(r"<script[^>]+src=|@import|url\(", text.split("<script>")[0])
+
+
+def test_the_page_shows_the_flipped_images_and_both_sides_of_each_picture(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.count('alt="test image ') >= 12
+    for name in ("plots/confusion_matrix.png", "plots/training_curves.png"):
+        for side in ("base", "head"):
+            assert f'alt="{name}, {side}"' in text
+
+
+def test_nothing_is_wider_than_a_phone(browser: Browser, page: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "index.html"
+    measure = "document.title = document.documentElement.scrollWidth"
+    script = f"<script>setTimeout(() => {{ {measure} }}, 3000);</script>"
+    text = page.read_text(encoding="utf-8").replace("</body>", f"{script}</body>")
+    copy.write_text(text, encoding="utf-8")
+    assert "<title>390</title>" in browser.open(copy, width=390).dom
+
+
+def test_dark_and_light_are_two_pages(browser: Browser, page: Path, tmp_path: Path) -> None:
+    corner = {}
+    for dark in (False, True):
+        picture = tmp_path / f"{dark}.png"
+        browser.screenshot(page, picture, width=390, height=600, dark=dark)
+        with Image.open(picture) as image:
+            assert image.size == (390, 600)
+            corner[dark] = sum(image.convert("RGB").getpixel((2, 2)))
+    assert corner[True] < 150 < 600 < corner[False]
+
+
+def test_dvc_plots_diff_opens_without_network(
+    repository: SmallPipeline, browser: Browser, tmp_path: Path
+) -> None:
+    checked_out(repository, "small")
+    assert repository.command("offline_plots").returncode == 0
+    repository.run("dvc", "plots", "diff", "main", "-o", str(tmp_path / "plots"))
+    seen = browser.open(tmp_path / "plots/index.html")
+    charts = len(re.findall(r"vegaEmbed\('#", seen.dom))
+    assert charts >= 3
+    assert len(re.findall(r'<svg[^>]*class="marks"|<canvas', seen.dom)) >= charts
+    assert seen.console == []

@@ -1,0 +1,135 @@
+"""The workflow files: their schema, a linter for their security, and their own promises."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".github/workflows"
+FILES = sorted(FOLDER.glob("*.yml"))
+
+
+def test_there_are_workflows() -> None:
+    assert {file.name for file in FILES} >= {"pull-request.yml", "comment.yml"}
+
+
+def test_they_fit_the_schema_of_github() -> None:
+    command = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, FILES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_linter_finds_nothing() -> None:
+    command = ["zizmor", "--offline", "--no-progress", str(FOLDER)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_actions_are_pinned_by_commit_with_their_version_beside(file: Path) -> None:
+    uses = re.findall(r"uses: (.*)", file.read_text(encoding="utf-8"))
+    for action in uses:
+        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_nothing_from_outside_is_pasted_into_a_script(file: Path) -> None:
+    workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert not [step["run"] for step in steps if "${{" in step.get("run", "")]
+
+
+def test_what_runs_the_code_of_a_fork_can_write_nothing() -> None:
+    workflow = yaml.safe_load((FOLDER / "pull-request.yml").read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {}
+    for job in workflow["jobs"].values():
+        assert job["permissions"] == {"contents": "read"}
+    text = (FOLDER / "pull-request.yml").read_text(encoding="utf-8")
+    assert "secrets." not in text
+    assert text.count("persist-credentials: false") == text.count("actions/checkout@")
+
+
+def test_what_may_comment_runs_no_code_of_a_fork() -> None:
+    text = (FOLDER / "comment.yml").read_text(encoding="utf-8")
+    assert "actions/checkout" not in text
+    steps = yaml.safe_load(text)["jobs"]["comment"]["steps"]
+    assert not [
+        s for s in steps if re.search(r"\b(make|python|sh|bash|source)\b", s.get("run", ""))
+    ]
+
+
+def test_what_ci_runs_are_make_targets() -> None:
+    workflow = yaml.safe_load((FOLDER / "pull-request.yml").read_text(encoding="utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    commands = [step["run"] for step in steps if "run" in step]
+    own = [command for command in commands if "GITHUB_STEP_SUMMARY" not in command]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    assert own
+    for command in own:
+        words = command.split()
+        assert words[0] == "make"
+        assert words[1] in targets
+
+
+FAKE_GH = """#!/bin/sh
+# Stands in for GitHub, which no test can reach: answers as its API does, notes what is sent.
+printf '%s\\n' "$*" >> "$CALLS"
+case "$*" in
+  *repos/me/it/pulls\\ *) printf '%s' "$PULLS" ;;
+  *--paginate*) printf '%s' "$COMMENTS" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("pulls", "comments", "method", "place"),
+    [
+        ("7\n", "", "POST", "repos/me/it/issues/7/comments"),
+        ("7\n", "99\n", "PATCH", "repos/me/it/issues/comments/99"),
+        ("", "", None, None),
+    ],
+    ids=["first", "again", "closed"],
+)
+def test_one_comment_is_posted_and_then_updated(
+    tmp_path: Path, pulls: str, comments: str, method: str | None, place: str | None
+) -> None:
+    steps = yaml.safe_load((FOLDER / "comment.yml").read_text(encoding="utf-8"))["jobs"]
+    script = steps["comment"]["steps"][-1]["run"]
+    (tmp_path / "gh").write_text(FAKE_GH, encoding="utf-8")
+    (tmp_path / "gh").chmod(0o755)
+    (tmp_path / "review").mkdir()
+    report = b"# Review \xff of @someone\n" + b"x" * 100_000
+    (tmp_path / "review/report.md").write_bytes(report)
+    subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=tmp_path,
+        check=True,
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "CALLS": str(tmp_path / "calls"),
+            "PULLS": pulls,
+            "COMMENTS": comments,
+            "REPOSITORY": "me/it",
+            "OWNER": "fork",
+            "BRANCH": "a$(touch owned)b",
+            "COMMIT": "c0ffee",
+            "RUN": "https://example.org/run",
+        },
+    )
+    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+    assert "head=fork:a$(touch owned)b" in calls[0]
+    assert not (tmp_path / "owned").exists()
+    sent = [call for call in calls if "-F body=" in call]
+    if method is None:
+        assert not sent
+        return
+    assert len(sent) == 1
+    assert f"--method {method} {place} " in sent[0]
+    body = (tmp_path / "body.md").read_text(encoding="utf-8")
+    assert body.startswith("<!-- review of the pipeline -->\n# Review")
+    assert "@someone" not in body
+    assert len(body) < 65_536
+    assert body.endswith("(https://example.org/run)\n")
