@@ -1,0 +1,112 @@
+"""Every command of the README is run, as it stands there, in a fresh clone."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, STAGES, Project, copy_repository, stages_run
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+COMMAND = re.compile(r"^(make|dvc|python|pip|DATA_SOURCE=)[ \w/]")
+
+# Not run below, and why.
+ELSEWHERE = {
+    "make test": "is what runs this test",
+    "make bench": "takes a quarter of an hour; test_a_round_of_the_benchmark runs one round",
+    "dvc exp run -S recipe=tutorial-two-layers": "the same with another recipe: test_pipeline",
+    "dvc exp diff": "test_pipeline",
+    "DATA_SOURCE=/a/folder make repro": "tests/test_sources.py and every test with `tiny`",
+}
+WITHOUT_MAKE = next(block for block in BLOCKS if "pip install" in block)
+
+
+def commands_in_order() -> list[str]:
+    """All commands, from blocks and from running text, in the order of the page."""
+    found = []
+    for block, span in re.findall(r"```sh\n(.*?)```|`([^`\n]+)`", README, re.DOTALL):
+        if block and block != WITHOUT_MAKE:
+            found += block.strip().splitlines()
+        elif COMMAND.match(span) and "dvc.yaml" not in span:
+            found.append(span)
+    return list(dict.fromkeys(found))
+
+
+def test_the_page_leads_with_the_two_commands() -> None:
+    assert BLOCKS[0].split("\n")[:2] == ["make repro", "make test"]
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_numbers_of_the_page_are_the_committed_ones() -> None:
+    import json
+
+    metrics = json.loads((ROOT / "metrics/test.json").read_text())
+    for name in ("accuracy", "accuracy_interval_low", "accuracy_interval_high"):
+        assert f"{metrics[name]:.4f}" in README
+    table = (ROOT / "published/table.md").read_text()
+    rows = [line for line in README.splitlines() if line.startswith("| `tutorial")]
+    assert len(rows) == 5
+    for row in rows:
+        for number in re.findall(r"0\.\d{4}(?: ± 0\.\d{4}| to 0\.\d{4})?", row):
+            assert number in table, number
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_every_command(tmp_path: Path) -> None:
+    """On a machine with nothing but Python, git and make: no environment of ours is active."""
+    (tmp_path / "clone").mkdir()
+    project = copy_repository(tmp_path / "clone")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
+    fresh = {"PATH": f"{tools}:/usr/bin:/bin"}
+    inside = {"PATH": f"{project.root}/.venv/bin:{tools}:/usr/bin:/bin"}
+    shutil.rmtree("/tmp/dvc-storage", ignore_errors=True)  # noqa: S108  the README's example
+    try:
+        for command in commands_in_order():
+            if command in ELSEWHERE:
+                continue
+            env = fresh if command.startswith("make") else inside
+            done = project.run("sh", "-c", command, env=env)
+            assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            if command == "make repro":
+                assert stages_run(done.stdout) == list(STAGES)
+                assert project.ok("git", "status", "--porcelain") == ""
+                again = project.run("sh", "-c", command, env=fresh)
+                assert stages_run(again.stdout) == []
+            if command == "make published":
+                assert stages_run(done.stdout) == []
+    finally:
+        shutil.rmtree("/tmp/dvc-storage", ignore_errors=True)  # noqa: S108
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_commands_without_make(tmp_path: Path, real: Project) -> None:
+    (tmp_path / "clone").mkdir()
+    project = copy_repository(tmp_path / "clone")
+    source = {"DATA_SOURCE": str(real.root / "data" / "raw")}
+    done = project.run("sh", "-ec", WITHOUT_MAKE, env=source)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stages_run(done.stdout) == list(STAGES)
+    assert project.ok("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_round_of_the_benchmark(real: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path / "clone")
+    real.ok("git", "clone", "-q", str(real.root), str(project.root))
+    shutil.copytree(real.root / "data" / "raw", project.root / "data" / "raw")
+    table = project.ok("python", "-m", "benchmarks", "--rounds", "1", "--only", "speed")
+    assert "| one epoch | " in table
+    assert (project.root / "benchmarks/results/time.png").stat().st_size > 1000
+    written = (project.root / "benchmarks/results/speed.md").read_text()
+    assert written.strip() in table
