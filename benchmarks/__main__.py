@@ -43,6 +43,30 @@ MATRIX = 2048
 # Three products a weight and image: forward, gradient of the weights, gradient of the input.
 PRODUCTS = 3
 
+PAGE_HEAD = """# Benchmarks
+
+`make bench` measures all of it and writes this page. Absolute times belong to the machine that
+is named; the ratios, both sides measured in turn in one run, are what carries over.
+"""
+PAGE_SECTIONS = (
+    (
+        "Speed",
+        "The script is [`tutorial.py`](tutorial.py): plain Keras as published, with its two figures"
+        " and the data already in Keras' cache. The pipeline is a fresh clone without a cache that"
+        " takes its raw data from a local folder, and draws all its figures.",
+        "speed.md",
+        "time.png",
+    ),
+    (
+        "Growth",
+        "The images are repeated with small shifts. Time grows with the data; memory does not,"
+        " since `normalize` writes and `train` reads some images at a time. What ends it is the"
+        " disk, which holds the normalized images twice: in the workspace and in DVC's cache.",
+        "growth.md",
+        "growth.png",
+    ),
+)
+
 
 @dataclass
 class Run:
@@ -447,6 +471,13 @@ def write_results(table_name: str, table: str, figure: Figure, picture_name: str
         partial.write_text(table, encoding="utf-8")
     with written_whole(RESULTS / picture_name) as partial:
         save_png(figure, partial)
+    sections = [PAGE_HEAD]
+    for title, text, fragment, picture in PAGE_SECTIONS:
+        if (RESULTS / fragment).exists():
+            measured = (RESULTS / fragment).read_text(encoding="utf-8")
+            sections.append(f"## {title}\n\n{text}\n\n{measured}\n![{title}](results/{picture})\n")
+    with written_whole(RESULTS.parent / "README.md") as partial:
+        partial.write_text("\n".join(sections), encoding="utf-8")
 
 
 if __name__ == "__main__":
