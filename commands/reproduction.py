@@ -118,16 +118,18 @@ def forged_outputs(head: Revision) -> list[str]:
     return lines
 
 
-def reproduce(head: Revision, all_pipelines: bool = False) -> Reproduction:
+def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = True) -> Reproduction:
     """Run the pipeline on a clean copy of a commit, and compare.
 
     Every output is deleted first, and forgotten by `dvc.lock`, by which DVC would otherwise
     bring it back. So each has to be made again: by running its stage, or by DVC's run cache,
-    which goes by what a stage reads and not by what `dvc.lock` claims of the result. The cache is shared with this repository; its workspace is left alone.
+    which goes by what a stage reads and not by what `dvc.lock` claims of the result. The cache
+    is shared with this repository; its workspace is left alone.
 
     Args:
         head: a commit.
         all_pipelines: run every `dvc.yaml`, not only that of the root.
+        run_cache: let a stage that has run on the same inputs before not run again.
 
     Raises:
         UserError: a stage fails.
@@ -146,8 +148,10 @@ def reproduce(head: Revision, all_pipelines: bool = False) -> Reproduction:
                 _forget_results(copy / lock)
         # The stages' own lines are for the person who waits. Stages start with this Python.
         path_variable = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        options = ["--all-pipelines"] if all_pipelines else []
+        options += [] if run_cache else ["--no-run-cache"]
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", "repro", *(["--all-pipelines"] if all_pipelines else [])],
+            [sys.executable, "-m", "dvc", "repro", *options],
             cwd=copy,
             check=False,
             env=os.environ | {"PATH": path_variable},
