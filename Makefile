@@ -45,8 +45,9 @@ review: $(VENV)/ready ## report what changed since BASE, and whether it is real:
 check-lock: $(VENV)/ready ## does dvc.lock fit code, params and results? needs no data
 	python -m commands.check_lock
 
+# ALL=1 takes in published/ and every other dvc.yaml, FRESH=1 believes no run cache.
 reproduce: $(VENV)/ready ## run the pipeline on a clean copy of HEAD: the same bytes?
-	python -m commands.reproduce $(if $(ALL),--all-pipelines)
+	python -m commands.reproduce $(if $(ALL),--all-pipelines) $(if $(FRESH),--no-run-cache)
 
 check-metrics: $(VENV)/ready ## has a metric got worse than review.yaml allows?
 	python -m commands.check_metrics --base '$(BASE)' --head '$(HEAD)'

@@ -16,7 +16,7 @@ def check_lock() -> int:
     for problem in problems:
         say(f"check-lock: {problem}")
     if problems:
-        say("check-lock: run `dvc repro` and commit dvc.lock, metrics/ and plots/")
+        say("check-lock: run `dvc repro --all-pipelines` and commit what it changes")
         return 1
     say(f"check-lock: dvc.lock fits code, params and results of {len(workspace.lock)} stages")
     return 0

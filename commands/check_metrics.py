@@ -5,15 +5,14 @@ python -m commands.check_metrics [--base REV] [--head REV]
 
 from commands.main import run_command
 from commands.metric_changes import RULES_FILE, load_rules, metric_changes
-from commands.revisions import dvc_json, dvc_range, revision_arguments
+from commands.revisions import metrics_difference, revision_arguments
 from workflow.progress import say
 
 
 def check_metrics() -> int:
     """Print each metric that breaks its rule; 1 if there is any."""
     base, head, _ = revision_arguments(__doc__)
-    difference = dvc_json("metrics", "diff", "--all", *dvc_range(base, head))
-    changes = metric_changes(difference, load_rules(), {})
+    changes = metric_changes(metrics_difference(base, head), load_rules(), {})
     broken = [change for change in changes if change.breaks_rule]
     for change in broken:
         say(f"check-metrics: {change.file}: {change.name}: {change.verdict}")

@@ -116,7 +116,8 @@ def scripts() -> str:
     kept = Path(".dvc/tmp", f"vega-{key}.js")
     if kept.is_file():
         return kept.read_text(encoding="utf-8")
-    bundle = str(vl_convert.javascript_bundle(snippet))
+    # In HTML this would end the script, even inside of a string.
+    bundle = str(vl_convert.javascript_bundle(snippet)).replace("</script", "<\\/script")
     with written_whole(kept) as partial:
         partial.write_text(bundle, encoding="utf-8", newline="\n")
     return bundle

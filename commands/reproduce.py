@@ -1,6 +1,6 @@
 """Run the pipeline on a clean copy of a commit; fail unless every output comes out as committed.
 
-python -m commands.reproduce [--head REV] [--all-pipelines]
+python -m commands.reproduce [--head REV] [--all-pipelines] [--no-run-cache]
 """
 
 import argparse
@@ -24,11 +24,14 @@ def main() -> int:
     parser.add_argument(
         "--all-pipelines", action="store_true", help="run every dvc.yaml, not only the root's"
     )
+    parser.add_argument(
+        "--no-run-cache", action="store_true", help="run each stage, known inputs or not"
+    )
     arguments = parser.parse_args()
     head = resolve(arguments.head)
     if head.commit is None:
         raise UserError("the workspace is no commit: commit first, or run `dvc repro`")
-    result = reproduce(head, arguments.all_pipelines)
+    result = reproduce(head, arguments.all_pipelines, not arguments.no_run_cache)
     with written_whole(RESULT) as partial:
         write_json(partial, result.model_dump())
     for problem in result.problems:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field
 
 from commands.revisions import Revision, dvc, dvc_json, git
@@ -117,16 +118,18 @@ def forged_outputs(head: Revision) -> list[str]:
     return lines
 
 
-def reproduce(head: Revision, all_pipelines: bool = False) -> Reproduction:
+def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = True) -> Reproduction:
     """Run the pipeline on a clean copy of a commit, and compare.
 
-    Every output is deleted first, so that each has to be made again: by running its stage, or
-    by DVC's run cache, which goes by what a stage reads and not by what `dvc.lock` claims.
-    The cache is shared with this repository; its workspace is left alone.
+    Every output is deleted first, and forgotten by `dvc.lock`, by which DVC would otherwise
+    bring it back. So each has to be made again: by running its stage, or by DVC's run cache,
+    which goes by what a stage reads and not by what `dvc.lock` claims of the result. The cache
+    is shared with this repository; its workspace is left alone.
 
     Args:
         head: a commit.
         all_pipelines: run every `dvc.yaml`, not only that of the root.
+        run_cache: let a stage that has run on the same inputs before not run again.
 
     Raises:
         UserError: a stage fails.
@@ -140,10 +143,15 @@ def reproduce(head: Revision, all_pipelines: bool = False) -> Reproduction:
         outs = _outs(head, all_pipelines)
         for path in outs:
             remove(copy / path)
+        for lock in [name for name in head.files if _is_lock(name)]:
+            if all_pipelines or lock == str(LOCK_FILE):
+                _forget_results(copy / lock)
         # The stages' own lines are for the person who waits. Stages start with this Python.
         path_variable = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        options = ["--all-pipelines"] if all_pipelines else []
+        options += [] if run_cache else ["--no-run-cache"]
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", "repro", *(["--all-pipelines"] if all_pipelines else [])],
+            [sys.executable, "-m", "dvc", "repro", *options],
             cwd=copy,
             check=False,
             env=os.environ | {"PATH": path_variable},
@@ -155,7 +163,7 @@ def reproduce(head: Revision, all_pipelines: bool = False) -> Reproduction:
             )
         again = Revision(None, "the copy", copy)
         now = _outs(again, all_pipelines)
-        locks = [name for name in again.files if Path(name).name == LOCK_FILE.name]
+        locks = filter(_is_lock, again.files)
         lock_is_same = all(again.read(name) == head.read(name) for name in locks)
         differences = []
         for path in sorted(outs.keys() | now.keys()):
@@ -173,6 +181,17 @@ def reproduce(head: Revision, all_pipelines: bool = False) -> Reproduction:
         lock_is_same=lock_is_same,
         differences=differences,
     )
+
+
+def _is_lock(name: str) -> bool:
+    return Path(name).name == LOCK_FILE.name
+
+
+def _forget_results(lock: Path) -> None:
+    """Leave the names of the stages alone, so that they come again in the same order."""
+    content = yaml.safe_load(lock.read_text(encoding="utf-8"))
+    content["stages"] = {name: {"cmd": ""} for name in content["stages"]}
+    lock.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def _outs(revision: Revision, all_pipelines: bool) -> dict[str, tuple[str, LockedFile]]:

@@ -31,7 +31,14 @@ from commands.reproduction import (
     stage_changes,
     stale_stages,
 )
-from commands.revisions import Revision, dvc_json, dvc_range, git, revision_arguments
+from commands.revisions import (
+    Revision,
+    dvc_json,
+    dvc_range,
+    git,
+    metrics_difference,
+    revision_arguments,
+)
 from workflow.progress import say
 
 FOLDER = Path("review")
@@ -57,7 +64,7 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     predictions = compare_predictions(old, new, head) if old and new else None
     difference = new.accuracy - old.accuracy if old and new else None
     metrics = metric_changes(
-        dvc_json("metrics", "diff", "--all", *dvc_range(base, head)),
+        metrics_difference(base, head),
         load_rules(),
         computed_intervals(predictions) if predictions else {},
     )

@@ -15,7 +15,14 @@ from typing import Any
 import yaml
 
 from workflow.errors import UserError
-from workflow.lockfile import LOCK_FILE, LockedFile, LockedStage, object_path, parse_lock
+from workflow.lockfile import (
+    LOCK_FILE,
+    LockedFile,
+    LockedStage,
+    object_path,
+    parse_lock,
+    recorded_outs,
+)
 
 WORKSPACE = "workspace"
 # Where a change is going, if nobody says otherwise.
@@ -227,6 +234,27 @@ def revision_arguments(description: str | None) -> tuple[Revision, Revision, str
     head = resolve(arguments.head)
     base, reason = resolve_base(arguments.base or None, head)
     return base, head, reason
+
+
+def metrics_difference(base: Revision, head: Revision) -> dict[str, dict[str, dict[str, Any]]]:
+    """All metrics of two revisions: file, then metric, then `old`, `new` and `diff`.
+
+    Raises:
+        UserError: one cannot be read. DVC would say so, but not which.
+    """
+    for revision in (base, head):
+        for path in recorded_outs(revision.lock):
+            content = revision.read(path) if path.endswith(".json") else None
+            try:
+                json.loads(content or b"{}")
+            except ValueError as error:
+                raise UserError(
+                    f"{path} of {revision.name}: not valid JSON ({error}): run `dvc repro`"
+                ) from None
+    difference: dict[str, dict[str, dict[str, Any]]] = dvc_json(
+        "metrics", "diff", "--all", *dvc_range(base, head)
+    )
+    return difference
 
 
 def dvc_range(base: Revision, head: Revision) -> list[str]:
