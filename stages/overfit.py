@@ -16,7 +16,7 @@ NORMALIZED = Path("data/normalized.npz")
 
 def overfit(params: Params, outputs: Outputs, name: str, seed: int) -> None:
     """Write `published/overfitting.csv`, one row an epoch, trained and held out."""
-    recipe = params.recipes[name]
+    recipe = params.required_recipe(name)
     if not recipe.validation_fraction:
         raise UserError(
             f"params.yaml: recipes.{name} holds no images out: set its validation_fraction"

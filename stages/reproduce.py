@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow.dataset import StoredArray, read_array
+from workflow.errors import UserError
 from workflow.files import write_json
 from workflow.params import Params
 from workflow.runs import train_run
@@ -22,8 +23,14 @@ DECIMALS = 4
 def reproduce(params: Params, outputs: Outputs, recipe: str, seed: int) -> None:
     """Write `published/runs/RECIPE-SEED.json`: the four scores and the printed predictions."""
     classes = len(params.data.class_names)
-    model, history = train_run(NORMALIZED, recipe, params.recipes[recipe], seed, classes)
+    images_to_print = params.required_published().images
     actual = read_array(NORMALIZED, "test_labels")
+    if max(images_to_print, default=0) >= len(actual):
+        raise UserError(
+            f"params.yaml: published.images: {max(images_to_print)}, but the last test image is"
+            f" {len(actual) - 1}: correct it"
+        )
+    model, history = train_run(NORMALIZED, recipe, params.required_recipe(recipe), seed, classes)
     with StoredArray(NORMALIZED, "test_images") as images:
         probabilities = Predictor(model)(images, np.arange(len(images)))
     predicted = probabilities.argmax(axis=1)
@@ -39,7 +46,7 @@ def reproduce(params: Params, outputs: Outputs, recipe: str, seed: int) -> None:
             "label": int(predicted[image]),
             "probability": round(float(probabilities[image].max()), DECIMALS),
         }
-        for image in params.required_published().images
+        for image in images_to_print
     }
     write_json(
         outputs.path(f"published/runs/{recipe}-{seed}.json"),

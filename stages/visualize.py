@@ -1,6 +1,5 @@
 """Draw every figure from files alone: no model is loaded and nothing is predicted."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from workflow.figures.pictures import (
     single_predictions,
 )
 from workflow.figures.style import save_png
-from workflow.files import read_columns
+from workflow.files import read_columns, read_json
 from workflow.idx import read_idx
 from workflow.metrics import confusion_counts
 from workflow.params import Params
@@ -45,7 +44,7 @@ def visualize(params: Params, outputs: Outputs) -> None:
     probabilities = read_array(PREDICTIONS, "probabilities")
     predicted = probabilities.argmax(axis=1)
     history = read_columns(HISTORY)
-    per_class = json.loads(PER_CLASS.read_text(encoding="utf-8"))
+    per_class = read_json(PER_CLASS)
 
     def test_images(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         with StoredArray(NORMALIZED, "test_images") as images:

@@ -142,6 +142,12 @@ def test_bad_params_stop_any_stage(
     assert said in checked.stderr
 
 
+@pytest.mark.parametrize("text", ["seed: [1", "- 1", "", "? [a]\n: 1"])
+def test_params_that_are_no_params(tiny: Project, text: str) -> None:
+    (tiny.root / "params.yaml").write_text(text)
+    assert "params.yaml: " in last_line(tiny, "normalize")
+
+
 @pytest.mark.parametrize("stage", ["normalize", "train", "evaluate", "visualize"])
 def test_a_stage_without_its_inputs_says_how_to_make_them(tiny: Project, stage: str) -> None:
     assert "dvc repro" in last_line(tiny, stage)

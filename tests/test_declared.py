@@ -90,6 +90,7 @@ def test_params_are_those_that_the_stage_reads(stage: str, real: Project) -> Non
     saved = files_below(real.root, outputs(stage))
     source = {"DATA_SOURCE": str(real.root / "data/raw")}
     done = real.run("python", "-c", RECORDER, f"stages.{stage}", env=source)
+    assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("SEEN "))
     seen = set(json.loads(line.removeprefix("SEEN "))) - READ_WITHOUT_EFFECT.get(stage, set())
     declared = declared_params(stage, recipe)

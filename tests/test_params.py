@@ -32,7 +32,7 @@ def test_the_committed_file_is_valid() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("recipe", "tutorail", "'tutorail' is not defined; choose one of: tutorial"),
+        ("recipe", "tutorail", "'tutorail' is not defined; choose one of: overfitting, tutorial"),
         ("seed", -1, "seed: input should be greater than or equal to 0, got -1"),
         ("seed", "one", "seed: input should be a valid integer, got 'one'"),
         ("seed", True, "seed: input should be a valid integer, got True"),
@@ -79,6 +79,7 @@ def test_a_misspelt_key_is_named_before_the_one_it_leaves_missing(tmp_path: Path
         ("seed: 1\nseed: 2", "the key 'seed' stands twice"),
         ("", "input should be a valid dictionary"),
         ("- 1", "input should be a valid dictionary"),
+        ("? [a]\n: 1", "a key must be a name or a number"),
     ],
 )
 def test_no_params_at_all(tmp_path: Path, text: str, said: str) -> None:

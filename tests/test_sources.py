@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ class Server:
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = []
         self.requests: list[str] = []
+        self.stall = 0  # so many requests get half of the body, and then nothing more
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,6 +35,12 @@ class Server:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body) + (100 if status == 206 else 0)))
                 self.end_headers()
+                if outer.stall:
+                    outer.stall -= 1
+                    self.wfile.write(body[: len(body) // 2])
+                    self.wfile.flush()
+                    time.sleep(2)
+                    return
                 self.wfile.write(body)
 
             def log_message(self, *args: object) -> None:
@@ -73,6 +81,16 @@ def test_a_passing_failure_is_tried_again(server: Server, folder: Path) -> None:
 
 def test_a_broken_transfer_is_tried_again(server: Server, folder: Path) -> None:
     server.answers = [(206, gzip.compress(CONTENT)[:50]), (200, gzip.compress(CONTENT))]
+    fetch_all([FILE], [server.url], folder)
+    assert len(server.requests) == 2
+
+
+def test_a_transfer_that_stalls_is_tried_again(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "TIMEOUT_SECONDS", 0.5)
+    server.stall = 1
+    server.answers = [(200, gzip.compress(CONTENT))]
     fetch_all([FILE], [server.url], folder)
     assert len(server.requests) == 2
 

@@ -25,9 +25,9 @@ def run(tmp_path: Path):
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "input.txt").write_text("content")
 
-    def run_it(work: str) -> subprocess.CompletedProcess[str]:
+    def run_it(work: str, first: str = "") -> subprocess.CompletedProcess[str]:
         script = (
-            "from pathlib import Path\n"
+            first + "from pathlib import Path\n"
             "from workflow.errors import UserError\n"
             "from workflow.stage import run_stage\n"
             "def work(params, outputs):\n"
@@ -109,6 +109,25 @@ def test_a_dependency_edited_meanwhile_fails_the_stage(
     assert done.returncode == 1
     assert done.stderr.startswith(f"copy: {named} changed while the stage ran")
     assert not (tmp_path / "output.txt").exists()
+
+
+def test_an_edit_while_modules_are_imported_fails_the_stage(run, tmp_path: Path) -> None:
+    """The stage has begun, but has not come to look at its dependencies yet."""
+    (tmp_path / "slow.py").write_text(
+        "import time, pathlib; time.sleep(0.05); pathlib.Path('input.txt').write_text('else')"
+    )
+    done = run(WRITE, first="from workflow.stage import enter\nenter()\nimport slow\n")
+    assert done.returncode == 1
+    assert done.stderr.startswith("copy: input.txt changed while the stage ran")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_kept(run, tmp_path: Path) -> None:
+    (tmp_path / "output.txt").mkdir()
+    (tmp_path / "output.txt" / "precious").write_text("work")
+    done = run(WRITE)
+    assert done.returncode == 1
+    assert "output.txt: is a folder" in done.stderr
+    assert (tmp_path / "output.txt" / "precious").read_text() == "work"
 
 
 def test_an_edit_of_another_param_does_not_matter(run) -> None:

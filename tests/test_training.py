@@ -103,6 +103,12 @@ def test_a_diverging_loss_is_named(data) -> None:
         trained(path, labels, recipe(optimizer={"name": "sgd", "learning_rate": 1e30}))
 
 
+def test_a_fraction_that_holds_nothing_out_is_named(data) -> None:
+    path, _, labels = data
+    with pytest.raises(UserError, match="holds none of the 70 images out"):
+        trained(path, labels, recipe(validation_fraction=0.01))
+
+
 def test_layers_that_give_no_vector_are_named() -> None:
     with pytest.raises(UserError, match=r"add \{layer: flatten\}"):
         build_model(recipe(layers=[]), SHAPE, CLASSES)

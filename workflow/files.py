@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workflow.errors import UserError
+
 # .gitignore and .dvcignore leave such names out, so that what a killed process leaves
 # behind is never taken for a result.
 PARTIAL_PREFIX = ".partial."
@@ -34,6 +36,8 @@ def commit(partial: Path, path: Path) -> None:
             with file.open("rb") as stream:
                 os.fsync(stream.fileno())
     if path.is_dir():  # a file is replaced in one step, a folder has to make room first
+        if not partial.is_dir():
+            raise UserError(f"{path}: is a folder: name a file, or move the folder away")
         remove(path)
     partial.replace(path)
 
@@ -70,7 +74,35 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:
-    """Read a CSV of numbers with a header: the values of each column, by its name."""
-    with path.open(encoding="utf-8", newline="") as stream:
+    """Read a CSV of numbers with a header: the values of each column, by its name.
+
+    Raises:
+        UserError: the file is missing, empty or damaged.
+    """
+    with _damage_named(path), path.open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
-    return {name: [float(row[n]) for row in rows] for n, name in enumerate(header)}
+        columns = {name: [float(row[n]) for row in rows] for n, name in enumerate(header)}
+        if not rows:
+            raise ValueError("no rows")
+        return columns
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    with _damage_named(path):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a result is read into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}: make it with `dvc repro`") from None
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{path}: damaged ({error}): delete it and run `dvc repro`") from None

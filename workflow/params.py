@@ -1,5 +1,6 @@
 """`params.yaml`, read and validated as a whole."""
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -170,6 +171,17 @@ class Params(Strict):
                 )
         return self
 
+    def required_recipe(self, name: str) -> Recipe:
+        """A recipe by its name.
+
+        Raises:
+            UserError: there is none of that name; lists the valid ones.
+        """
+        if name not in self.recipes:
+            valid = ", ".join(self.recipes)
+            raise UserError(f"{PARAMS_FILE}: no recipe {name!r}; choose one of: {valid}")
+        return self.recipes[name]
+
     def required_published(self) -> Published:
         """What published/dvc.yaml needs and other data sets do without.
 
@@ -187,13 +199,36 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a name or a number", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def load_content(path: Path) -> Any:
+    """Read a YAML file as plain data, not validated.
+
+    Raises:
+        UserError: the file is missing, cannot be read, is no YAML, or holds a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  it is a SafeLoader
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: run from the root of the repository, or restore the file"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -203,14 +238,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         UserError: the file is missing, is no YAML, or holds an unknown key, a missing
             key, or a value of the wrong type or range. The message names file and key.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing: run from the root of the repository, or restore the file"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    content = load_content(path)
     try:
         return Params.model_validate(content)
     except ValidationError as error:

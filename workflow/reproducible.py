@@ -98,14 +98,15 @@ def save_model(model: Any, path: Path) -> None:
             count up through the life of a process.
         path: ends in `.keras`.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=PARTIAL_PREFIX) as folder:
-        as_saved = Path(folder) / "model.keras"
+    as_saved = path.with_name(f"{PARTIAL_PREFIX}as-saved.keras")
+    try:
         model.save(as_saved)
         with zipfile.ZipFile(as_saved) as source, zipfile.ZipFile(path, "w") as target:
             for name in sorted(source.namelist()):
-                target.writestr(
-                    zipfile.ZipInfo(name, _ZIP_EPOCH), _canonical(name, source.read(name))
-                )
+                content = _canonical(name, source.read(name))
+                target.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), content)
+    finally:
+        as_saved.unlink(missing_ok=True)
 
 
 def load_model(path: Path) -> Any:

@@ -132,7 +132,7 @@ class WebHost:
         except requests.Timeout:
             raise SourceError(f"no answer within {TIMEOUT_SECONDS} s", whole_source=True) from None
         except requests.ConnectionError as error:
-            reason = "cannot be reached" if not _may_pass(error) else "the connection broke"
+            reason = "the connection broke or stalled" if _may_pass(error) else "cannot be reached"
             raise SourceError(reason, whole_source=True) from None
         except requests.RequestException as error:
             raise SourceError(f"{type(error).__name__}: {error}") from None
@@ -145,8 +145,12 @@ def _may_pass(error: BaseException) -> bool:
         return error.response.status_code in (408, 425, 429, 500, 502, 503, 504)
     if isinstance(error, requests.Timeout | requests.exceptions.ChunkedEncodingError):
         return True
-    # No such host, no route, nobody listening, a proxy that refuses: waiting does not help.
-    return isinstance(error, requests.ConnectionError) and "reset" in str(error).lower()
+    # No such host, no route, nobody listening, a proxy that refuses: waiting does not help. A
+    # transfer that stalls or breaks off is of the same class, and known by its words alone.
+    said = str(error).lower()
+    return isinstance(error, requests.ConnectionError) and any(
+        words in said for words in ("reset", "timed out", "aborted")
+    )
 
 
 @retry(
@@ -201,9 +205,20 @@ class DebianPackage:
         say(f"  {_PACKAGE_PREFIX}{self._package}: asking apt-get")
         self._run([*apt, "update"])
         self._run([*apt, "download", self._package])
-        archive = next(self._state.glob("*.deb"))
+        archive = next(self._state.glob("*.deb"), None)
+        if archive is None:
+            raise SourceError("apt-get download brought no package", whole_source=True)
         content = self._state / "content"
         content.mkdir()
+        try:
+            self._extract(archive, content)
+        except tarfile.TarError as error:
+            raise SourceError(f"dpkg-deb cannot unpack it ({error})", whole_source=True) from None
+        return content
+
+    @staticmethod
+    def _extract(archive: Path, content: Path) -> None:
+        """Put every file of the package into `content`, without the folders around it."""
         with (
             subprocess.Popen(
                 ["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE
@@ -215,7 +230,6 @@ class DebianPackage:
                 if stream is not None:
                     with (content / Path(member.name).name).open("wb") as target:
                         shutil.copyfileobj(stream, target)
-        return content
 
     def _run(self, command: list[str]) -> None:
         try:

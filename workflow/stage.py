@@ -6,11 +6,13 @@ the stage depends on has changed meanwhile.
 """
 
 import ctypes
+import os
 import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -19,10 +21,26 @@ import yaml
 
 from workflow.errors import UserError
 from workflow.files import commit, partial_path, remove
-from workflow.params import PARAMS_FILE, Params, load_params
+from workflow.params import PARAMS_FILE, Params, load_content, load_params
 from workflow.progress import say
 
 _PR_SET_PDEATHSIG = 1
+_started = time.time_ns()
+
+
+def enter() -> None:
+    """Begin a stage, before it imports what takes seconds.
+
+    From here on an edit of what the stage depends on is noticed, and the stage ends with DVC:
+    killed, DVC would leave it behind, still writing.
+    """
+    global _started
+    _started = time.time_ns()
+    if sys.platform == "linux" and any(word.startswith("stages.") for word in sys.orig_argv):
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            sys.exit("DVC ended before the stage began")
 
 
 class Outputs:
@@ -65,18 +83,12 @@ def run_stage(
         pipeline: the YAML file that declares the stage's deps and params.
         variables: values for `${...}` in the declaration, besides `recipe`.
     """
-    _die_with_parent()
     started = time.perf_counter()
     outputs = Outputs()
     try:
         before = _snapshot(name, pipeline, variables or {})
         work(load_params(), outputs)
-        changed = _differences(before, _snapshot(name, pipeline, variables or {}))
-        if changed:
-            raise UserError(
-                f"{changed[0]} changed while the stage ran, so that its result belongs to neither"
-                " version: run `dvc repro` again"
-            )
+        _require_unchanged(before, _snapshot(name, pipeline, variables or {}))
         outputs.commit()
     except UserError as error:
         sys.exit(f"{name}: {error}")
@@ -101,16 +113,11 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def _die_with_parent() -> None:
-    """End with DVC: killed, it would leave the stage behind, still writing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _snapshot(name: str, pipeline: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     """The state of all that the stage declares to depend on."""
-    params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8")) if PARAMS_FILE.exists() else {}
-    known = {"recipe": str((params or {}).get("recipe")), **variables}
+    params = load_content(PARAMS_FILE)
+    recipe = params.get("recipe") if isinstance(params, dict) else None
+    known = {"recipe": str(recipe), **variables}
     stage = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][name]
     state: dict[str, Any] = {}
     for declared in stage.get("deps", []):
@@ -129,13 +136,38 @@ class _Braces(Template):
     idpattern = r"[a-z_][a-z0-9_.]*"
 
 
-def _file_state(path: Path) -> list[tuple[str, int, int, int]]:
-    """Inode, size and time of change of a file, or of all files of a folder."""
+@dataclass(frozen=True)
+class _FileState:
+    """What tells that a file is no longer the one it was, without reading it.
+
+    Attributes:
+        files: path, inode, size and time of change; of a folder, of all its files.
+        newest: when the latest of them was last changed or moved, in nanoseconds.
+    """
+
+    files: tuple[tuple[str, int, int, int], ...]
+    newest: int
+
+
+def _file_state(path: Path) -> _FileState:
+    """The state of a file or folder."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
-    states = [(file, file.stat()) for file in files]
-    return [(str(file), state.st_ino, state.st_size, state.st_mtime_ns) for file, state in states]
+    states = [(str(file), file.stat()) for file in files]
+    return _FileState(
+        tuple((name, state.st_ino, state.st_size, state.st_mtime_ns) for name, state in states),
+        max((max(state.st_mtime_ns, state.st_ctime_ns) for _, state in states), default=0),
+    )
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What was declared and is no longer as it was."""
-    return [what for what in before if before[what] != after.get(what)]
+def _require_unchanged(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Raise a UserError if something the stage depends on was edited since it began.
+
+    What was edited before the first look, while modules were imported, is told by its time.
+    """
+    for what, state in before.items():
+        edited_early = isinstance(state, _FileState) and state.newest > _started
+        if edited_early or state != after.get(what):
+            raise UserError(
+                f"{what} changed while the stage ran, so that its result belongs to neither"
+                " version: run `dvc repro` again"
+            )

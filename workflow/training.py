@@ -67,15 +67,15 @@ def train(
         One result per epoch.
 
     Raises:
-        UserError: no image is left to train on, or the loss is no longer finite.
+        UserError: a validation fraction holds no image out, or the loss is no longer finite.
     """
     trained_on = len(images) - int(len(images) * recipe.validation_fraction)
-    if trained_on == 0:
-        raise UserError(
-            f"params.yaml: validation_fraction {recipe.validation_fraction} leaves none of the"
-            f" {len(images)} images to train on: lower it"
-        )
     held_out = np.arange(trained_on, len(images))
+    if recipe.validation_fraction and not len(held_out):
+        raise UserError(
+            f"params.yaml: validation_fraction {recipe.validation_fraction} holds none of the"
+            f" {len(images)} images out: raise it, or set it to 0"
+        )
     steps = _training_steps(model, build_optimizer(recipe), recipe)
     predict_probabilities = Predictor(model)
     history = []

@@ -162,8 +162,9 @@ def all_mistakes(
     predicted: NDArray[np.int64],
     class_names: Sequence[str],
     columns: int = 30,
+    most: int = 300,
 ) -> Figure:
-    """Every wrong image on one sheet, by actual class, those taken for the same class together.
+    """The wrong images on one sheet, by actual class, those taken for the same class together.
 
     Args:
         images: (n, height, width) in [0, 1], the wrong ones only.
@@ -171,6 +172,7 @@ def all_mistakes(
         predicted: (n,) predicted classes.
         class_names: in the order of the labels.
         columns: images in a row.
+        most: images of a class; the sheet must not grow with the data set.
     """
     blocks = []
     for label in np.unique(labels):
@@ -180,7 +182,7 @@ def all_mistakes(
             f"{class_names[p]} {(predicted[rows] == p).sum()}" for p in np.unique(predicted[rows])
         ]
         caption = f"{class_names[label]}, taken for: {', '.join(taken_for)}"
-        blocks.append((caption, _sheet(images[rows], columns)))
+        blocks.append((caption, _sheet(images[rows[:most]], columns)))
     image_height = images.shape[1]
     heights = [sheet.shape[0] / image_height for _, sheet in blocks]
     total = sum(heights) + 1.6 * len(blocks)
@@ -192,7 +194,8 @@ def all_mistakes(
         top += 1.4
         draw_image(axes, sheet, 0, top, height)
         top += height + 0.2
-    figure.suptitle(f"All {len(images)} mistakes on the test images")
+    shown = f", at most {most} of a class" if len(images) > most else ""
+    figure.suptitle(f"{len(images)} mistakes on the test images{shown}")
     return figure
 
 
