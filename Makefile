@@ -21,7 +21,8 @@ repro: $(VENV)/ready $(PLOTS_PAGE) ## set up, run what is out of date of the pip
 	dvc repro
 	@echo
 	@dvc metrics show --precision 4 --md metrics/test.json
-	@echo "Pictures: plots/*.png    Compare with a commit: dvc metrics diff HEAD~1"
+	@echo "Pictures: plots/*.png"
+	@echo "Compare with a commit: . $(VENV)/bin/activate && dvc metrics diff HEAD~1"
 
 published: $(VENV)/ready ## reproduce the tutorials' results: every recipe with every seed
 	dvc repro published/dvc.yaml
@@ -67,8 +68,8 @@ test: $(VENV)/ready ## set up, then lint, type-check and run all tests
 	pytest
 
 $(VENV)/ready: requirements/all.lock requirements/uv.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.11 …"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11 to 3.13 is needed; name it: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' || \
 	  { echo "this Python has no venv: install it (Debian: python3-venv), or name another: make PYTHON=…"; exit 1; }
 	@echo "Setting up the environment in $(VENV) (once, about half a minute)"

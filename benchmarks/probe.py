@@ -6,6 +6,7 @@ it hands over its work, around each call of the compiled programs, and at its en
 
 import json
 import runpy
+import statistics
 import sys
 import time
 from typing import Any
@@ -39,7 +40,7 @@ def main() -> None:
     compiling = max(0.0, calls[0] - sorted(calls)[len(calls) // 2]) if calls else 0.0
     clock |= {"compile": compiling, "work": total - clock["imports"] - compiling}
     if epochs:
-        clock |= {"epoch": sorted(epochs[1:])[len(epochs) // 2 - 1], "training": sum(epochs)}
+        clock |= {"epoch": statistics.median(epochs[1:] or epochs), "training": sum(epochs)}
     print(json.dumps(clock | {"memory": workflow.stage.peak_memory()}))
 
 
