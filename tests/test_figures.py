@@ -8,6 +8,7 @@ from PIL import Image
 
 from workflow.figures.charts import class_bars, confusion_matrix, training_curves
 from workflow.figures.pictures import (
+    all_mistakes,
     prediction_grid,
     raw_and_normalized,
     sample_grid,
@@ -45,6 +46,7 @@ FIGURES = {
         {name: {"precision": 0.5, "recall": 0.75, "f1": 0.6} for name in NAMES}
     ),
     "prediction_grid": lambda: prediction_grid(IMAGES, LABELS, PROBABILITIES, NAMES, 3, "Grid"),
+    "all_mistakes": lambda: all_mistakes(IMAGES, LABELS, (LABELS + 1) % 3, NAMES, columns=12),
     "raw_and_normalized": lambda: raw_and_normalized(
         (IMAGES[0] * 255).astype(np.uint8), IMAGES[0], "First"
     ),
@@ -72,6 +74,21 @@ def test_every_figure_is_a_small_png_of_the_same_bytes(name, tmp_path):
         assert not {"Software", "Creation Time"} & set(image.info)
         # More than a blank sheet.
         assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_a_model_without_mistakes_has_its_figures_as_well(tmp_path):
+    none = slice(0, 0)
+    empty = (IMAGES[none], LABELS[none])
+    save_png(all_mistakes(*empty, LABELS[none].astype(int), NAMES), tmp_path / "all.png")
+    save_png(prediction_grid(*empty, PROBABILITIES[none], NAMES, 3, "None"), tmp_path / "grid.png")
+
+
+def test_the_sheet_of_mistakes_does_not_grow_with_the_data_set():
+    many = np.repeat(IMAGES, 20, axis=0)
+    labels = np.zeros(len(many), np.uint8)
+    sheet = all_mistakes(many, labels, labels + 1, NAMES, columns=10, most=50)
+    assert sheet.get_suptitle() == "140 mistakes on the test images, at most 50 of a class"
+    assert sheet.axes[0].images[0].get_array().shape == (5 * 8, 10 * 6)
 
 
 def text_of(figure):

@@ -40,7 +40,7 @@ def prediction_grid(
         columns: of the grid; images fill it row by row.
         title: of the figure.
     """
-    rows = -(-len(images) // columns)
+    rows = max(1, -(-len(images) // columns))
     width, height = columns * _IMAGE_AND_BARS_WIDTH, rows * _CELL_HEIGHT
     figure = new_figure(1.25 * width, 1.25 * height + 0.7)
     axes = canvas(figure, width, height)
