@@ -38,9 +38,11 @@ def canvas(figure: Figure, width: float, height: float) -> Axes:
     """One plain area for drawing many small pictures, (0, 0) at the upper left.
 
     A figure of 20 images beside 20 bar charts takes a tenth of the time that it takes with
-    40 sets of axes.
+    40 sets of axes. Its place is fixed, with room for the title above it: to lay it out by
+    what it holds, every little text would be measured twice.
     """
-    axes = figure.add_subplot()
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0.01, 0.01, 0.98, 0.99 - 0.5 / figure.get_figheight()))
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     axes.axis("off")
     return axes
