@@ -50,6 +50,17 @@ def dvc(*arguments: str, folder: Path = Path()) -> bytes:
     return _run([sys.executable, "-m", "dvc", *arguments], folder)
 
 
+def dvc_shown(*arguments: str, folder: Path = Path()) -> bool:
+    """Run a DVC command that speaks to the person who waits; whether it succeeds.
+
+    Its stages start with this Python.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=_environment(), check=False
+    )
+    return done.returncode == 0
+
+
 def dvc_json(*arguments: str) -> Any:
     """What a DVC command with `--json` prints; an empty dict where it prints nothing.
 
@@ -59,12 +70,17 @@ def dvc_json(*arguments: str) -> Any:
     return json.loads(_run([sys.executable, "-m", "dvc", *arguments, "--json"]) or b"{}")
 
 
-def _run(command: Sequence[str], folder: Path = Path()) -> bytes:
+def _environment() -> dict[str, str]:
     # A Git hook sets these for its own repository, whichever folder is meant here.
     environment = {k: v for k, v in os.environ.items() if k not in _SET_BY_HOOKS}
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    return environment | {"PATH": tools}
+
+
+def _run(command: Sequence[str], folder: Path = Path()) -> bytes:
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, check=False
+            command, cwd=folder, env=_environment(), capture_output=True, check=False
         )
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not installed: install it, or run `make setup`") from None
@@ -262,9 +278,14 @@ def dvc_range(base: Revision, head: Revision) -> list[str]:
     return [base.name, *([] if head.commit is None else [head.name])]
 
 
+def cache_folder() -> Path:
+    """Where DVC keeps its cache, by DVC's own word."""
+    return Path(dvc("cache", "dir").decode().strip())
+
+
 def cached_object(md5: str) -> Path | None:
     """The object of DVC's cache with this hash, or None where the cache lacks it."""
-    path = object_path(Path(dvc("cache", "dir").decode().strip()), md5)
+    path = object_path(cache_folder(), md5)
     return path if path.is_file() else None
 
 
