@@ -81,8 +81,8 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         _checks(head, metrics),
         accuracy_change(base, head, difference, predictions.test if predictions else None),
         [
-            ParamChange(file, name, _text(values, "old"), _text(values, "new"))
-            for file, params in dvc_json("params", "diff", *dvc_range(base, head)).items()
+            ParamChange(name, _text(values, "old"), _text(values, "new"))
+            for params in dvc_json("params", "diff", *dvc_range(base, head)).values()
             for name, values in sorted(params.items())
         ],
         metrics,
