@@ -23,6 +23,7 @@ from workflow.lockfile import (
     parse_lock,
     recorded_outs,
 )
+from workflow.progress import say
 
 WORKSPACE = "workspace"
 # Where a change is going, if nobody says otherwise.
@@ -30,6 +31,10 @@ MAIN_BRANCHES = ("origin/main", "main")
 # As in `git diff main...`: not the revision, but where the change branched off from it.
 _MERGE_BASE_SUFFIX = "..."
 _SET_BY_HOOKS = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE")
+
+
+class FirstCommitError(UserError):
+    """There is nothing to compare with, since nothing came before."""
 
 
 def git(*arguments: str, folder: Path = Path()) -> bytes:
@@ -201,7 +206,8 @@ def resolve_base(name: str | None, head: Revision) -> tuple[Revision, str]:
         The revision, and in words how it was chosen.
 
     Raises:
-        UserError: there is no such commit, or nothing to compare with.
+        FirstCommitError: nothing came before the head.
+        UserError: there is no such commit, or nothing in common with it.
     """
     if name and not name.endswith(_MERGE_BASE_SUFFIX):
         return resolve(name), f"{name}, as asked for"
@@ -221,11 +227,17 @@ def resolve_base(name: str | None, head: Revision) -> tuple[Revision, str]:
     try:
         return resolve(f"{tip}~1"), f"the commit before: {head.name} is part of {main} already"
     except UserError:
-        raise UserError(f"{head.name} is the first commit: there is nothing before it") from None
+        # A shallow clone lacks what came before, and must not pass for a first commit.
+        if git("rev-parse", "--is-shallow-repository").strip() == b"true":
+            raise
+        raise FirstCommitError("nothing to compare with: this is the first commit") from None
 
 
 def revision_arguments(description: str | None) -> tuple[Revision, Revision, str]:
     """Read `--base` and `--head` from the command line.
+
+    Where there is nothing to compare with, the command ends with a line that says so: all is
+    well, status 0.
 
     Args:
         description: of the command; its first line is shown.
@@ -248,7 +260,11 @@ def revision_arguments(description: str | None) -> tuple[Revision, Revision, str
     )
     arguments = parser.parse_args()
     head = resolve(arguments.head)
-    base, reason = resolve_base(arguments.base or None, head)
+    try:
+        base, reason = resolve_base(arguments.base or None, head)
+    except FirstCommitError as error:
+        say(str(error))
+        parser.exit()
     return base, head, reason
 
 
