@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-PLOTS_PAGE := .dvc/tmp/plots.html
+PLOTS_PAGE := .dvc/plots.html
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --fork-strategy fewest
 # Commands of the environment come first; DVC starts the stages with this `python`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -79,7 +79,7 @@ $(VENV)/ready: requirements/all.lock requirements/uv.lock
 	@touch $@
 
 # The page of `dvc plots`, which opens without a network.
-$(PLOTS_PAGE): requirements/all.lock commands/offline_plots.py | $(VENV)/ready
+$(PLOTS_PAGE): requirements/all.lock commands/offline_plots.py commands/plots.py | $(VENV)/ready
 	@python -m commands.offline_plots
 
 lock: $(VENV)/ready ## write the lock files anew from pyproject.toml

@@ -65,16 +65,23 @@ def accuracy_change(
         base: the revision before.
         head: the revision after.
         difference: accuracy of the head less that of the base, if both are known.
-        paired: McNemar's test of the two, if they scored the same images.
+        paired: McNemar's test of the two; None if they did not score the same images, so that
+            the difference means nothing.
     """
     if difference is None:
         return AccuracyChange("unknown", "Unknown: one side has no accuracy.", None, None, [])
+    if paired is None:
+        headline = "Unknown: the two did not score the same images."
+        return AccuracyChange("unknown", headline, None, None, [])
     points = f"{difference * 100:+.2f} points".replace("-", "−")
     test, notes = _against_seeds(_recipe(base), _recipe(head), difference)
     if _changed_in_training(base, head) == _SEED_ALONE:
         kind = "within"
-        headline = f"Within the spread of seeds: {points}, and the seed alone has changed."
-    elif difference == 0 and (paired is None or paired.gained + paired.lost == 0):
+        headline = (
+            f"Within the spread of seeds: {points}, and only the seed has changed;"
+            f" {_in_words(test)}."
+        )
+    elif difference == 0 and paired.gained + paired.lost == 0:
         return AccuracyChange("same", "No change of accuracy.", paired, None, [])
     elif test is None:
         kind = "unknown"
@@ -87,6 +94,16 @@ def accuracy_change(
         kind = "within"
         headline = f"Within the spread of seeds: {points}; another seed alone can do that."
     return AccuracyChange(kind, headline, paired, test, notes)
+
+
+def _in_words(test: SeedTest | None) -> str:
+    """What the measured spread says of a difference that the seed alone has made."""
+    if test is None:
+        return "the spread has not been measured"
+    limit = f"the measured limit of ±{test.limit * 100:.2f} points"
+    if test.is_real:
+        return f"it is beyond {limit}, as happens for one seed in twenty"
+    return f"it is within {limit}"
 
 
 def _changed_in_training(base: Revision, head: Revision) -> list[str]:

@@ -3,19 +3,15 @@
 DVC takes a recipe that is not there for a missing param and cannot say which ones there are.
 """
 
-import sys
-
-from workflow.errors import UserError
+from commands.main import run_command
 from workflow.params import load_params
 
 
-def main() -> None:
+def check_params() -> int:
     """Leave with status 1 and one line unless the params are valid."""
-    try:
-        load_params()
-    except UserError as error:
-        sys.exit(str(error))
+    load_params()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_command("check-params", check_params)

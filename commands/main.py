@@ -9,6 +9,8 @@ from workflow.errors import UserError
 def run_command(name: str, work: Callable[[], int]) -> None:
     """Run a command and leave the process with the status that it returns.
 
+    An interrupt leaves with status 130, as a shell has it.
+
     Args:
         name: stands before an error message.
         work: the command.
@@ -17,6 +19,10 @@ def run_command(name: str, work: Callable[[], int]) -> None:
         status = work()
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
+        status = 1
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"{name}: {reason}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         status = 130

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
+from commands.revisions import Revision
 from workflow.errors import UserError
 from workflow.params import Strict
 
-RULES_FILE = Path("review.yaml")
+RULES_FILE = "review.yaml"
 # A metric X may come with its confidence interval as two more metrics.
 LOW, HIGH = "_interval_low", "_interval_high"
 # What rounding to four decimals can do is no change.
@@ -101,24 +101,45 @@ class MetricChange:
         return f"worse by {-self.gain:.4f}, allowed is {self.rule.tolerance:g}"
 
 
-def load_rules(path: Path = RULES_FILE) -> Rules:
-    """Read and validate `review.yaml`.
+def load_rules(base: Revision, head: Revision) -> Rules:
+    """Read and validate the `review.yaml` of the base, or of the head where the base has none.
+
+    So a change cannot raise the tolerances that it is judged by.
 
     Raises:
         UserError: it is missing, is no YAML, or holds an unknown key or a wrong value.
     """
+    for revision in (base, head):
+        content = revision.read(RULES_FILE)
+        if content is not None:
+            return parse_rules(content, f"{RULES_FILE} of {revision.name}")
+    raise UserError(f"{RULES_FILE} is missing: restore it from an earlier commit")
+
+
+def rules_have_changed(base: Revision, head: Revision) -> bool:
+    """Whether the head brings another `review.yaml` than that by which it is judged."""
+    old = base.read(RULES_FILE)
+    return old is not None and old != head.read(RULES_FILE)
+
+
+def parse_rules(content: bytes, place: str) -> Rules:
+    """Validate the content of a `review.yaml`.
+
+    Args:
+        content: of the file.
+        place: where it comes from, for the error message.
+
+    Raises:
+        UserError: it is no YAML, or holds an unknown key or a wrong value.
+    """
     try:
-        return Rules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing: restore it with `git checkout HEAD -- {path}`"
-        ) from None
+        return Rules.model_validate(yaml.safe_load(content))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{place}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: {key}: {first['msg']}, got {first['input']!r:.60}") from None
+        raise UserError(f"{place}: {key}: {first['msg']}, got {first['input']!r:.60}") from None
 
 
 def metric_changes(

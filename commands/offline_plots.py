@@ -14,8 +14,8 @@ from commands.plots import scripts
 from commands.revisions import dvc
 from workflow.files import written_whole
 
-# Relative to .dvc, whose tmp folder Git ignores.
-TEMPLATE = "tmp/plots.html"
+# Relative to .dvc. Not in its tmp folder, which people empty.
+TEMPLATE = "plots.html"
 # DVC puts its plots in the place of {plot_divs}.
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from commands.main import run_command
 from workflow.dataset import StoredArray, read_array
 from workflow.errors import UserError
 from workflow.files import written_whole
@@ -47,15 +48,15 @@ class Input:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: status 0, or 1 where an input or the model cannot be used."""
-    options = _parser().parse_args(arguments)
-    try:
-        return _predict(options)
-    except UserError as error:
-        print(f"predict: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"predict: {error.filename}: {error.strerror}", file=sys.stderr)
-    return 1
+    """Run the command.
+
+    Returns:
+        The status: 0, or 1 where an input cannot be used.
+
+    Raises:
+        UserError: no input can be used at all, or the model cannot.
+    """
+    return _predict(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -183,4 +184,4 @@ def _text(answers: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("predict", main)

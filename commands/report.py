@@ -1,6 +1,5 @@
 """From a review to its files: Markdown, one HTML page, and a PNG of each chart."""
 
-import base64
 import json
 import re
 from dataclasses import dataclass, field
@@ -8,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
 from commands.accuracy_change import AccuracyChange
 from commands.metric_changes import MetricChange
 from commands.plots import Plots, chart_png, scripts
-from commands.prediction_changes import PredictionChanges
+from commands.prediction_changes import PredictionChanges, data_uri
 from commands.reproduction import listed
 from commands.revisions import Revision
 from workflow.files import written_whole
@@ -50,7 +48,6 @@ class StageChange:
 class ParamChange:
     """A param before and after, as text; None where a revision lacks it."""
 
-    file: str
     name: str
     base: str | None
     head: str | None
@@ -110,13 +107,12 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "cell": _cell,
-        "data_uri": _data_uri,
-        "breakable": _breakable,
+        "data_uri": data_uri,
+        "joints": _joints,
         "by_file": _by_file,
         "listed": lambda items: listed(items, ", "),
         "number": _number,
         "p": _p_value,
-        "percent": lambda value: f"{value * 100:.2f} %",
         "points": lambda value: f"{_signed(value * 100, 2)} points",
         "script_json": _script_json,
         "signed": lambda value, digits=4: "" if value is None else _signed(value, digits),
@@ -131,9 +127,9 @@ def _cell(value: object) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _breakable(text: str) -> Markup:
-    """A name or path for HTML that may break at its joints on a narrow screen."""
-    return Markup("<wbr>").join(re.split(r"(?<=[_/.])", text))
+def _joints(text: str) -> list[str]:
+    """The parts of a name or path, between which it may break on a narrow screen."""
+    return re.split(r"(?<=[_/.])", text)
 
 
 def _by_file(metrics: list[MetricChange]) -> dict[str, list[MetricChange]]:
@@ -161,10 +157,6 @@ def _p_value(value: float) -> str:
         if value < 0.1
         else f"p = {value:.2f}"
     )
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _script_json(value: Any) -> str:

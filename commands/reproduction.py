@@ -8,9 +8,6 @@ give them again, byte for byte. The first two need no data.
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from commands.revisions import Revision, dvc, dvc_json, git
+from commands.revisions import Revision, cache_folder, dvc, dvc_json, dvc_shown, git
 from workflow.errors import UserError
 from workflow.files import remove
 from workflow.lockfile import LOCK_FILE, LockedFile, LockedStage, md5_of_bytes, recorded_outs
@@ -134,29 +131,20 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
     Raises:
         UserError: a stage fails.
     """
-    cache = dvc("cache", "dir").decode().strip()
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         copy = Path(folder, "copy")
         git("clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(copy))
         git("checkout", "--quiet", "--detach", str(head.commit), folder=copy)
-        dvc("config", "--local", "cache.dir", cache, folder=copy)
+        dvc("config", "--local", "cache.dir", str(cache_folder()), folder=copy)
         outs = _outs(head, all_pipelines)
         for path in outs:
             remove(copy / path)
         for lock in [name for name in head.files if _is_lock(name)]:
             if all_pipelines or lock == str(LOCK_FILE):
                 _forget_results(copy / lock)
-        # The stages' own lines are for the person who waits. Stages start with this Python.
-        path_variable = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         options = ["--all-pipelines"] if all_pipelines else []
         options += [] if run_cache else ["--no-run-cache"]
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", "repro", *options],
-            cwd=copy,
-            check=False,
-            env=os.environ | {"PATH": path_variable},
-        )
-        if done.returncode:
+        if not dvc_shown("repro", *options, folder=copy):
             raise UserError(
                 f"`dvc repro` fails on a clean copy of {head.name}: see above which stage, mend"
                 " it, and commit"

@@ -14,7 +14,13 @@ from pydantic import ValidationError
 
 from commands.accuracy_change import accuracy_change
 from commands.main import run_command
-from commands.metric_changes import MetricChange, load_rules, metric_changes
+from commands.metric_changes import (
+    RULES_FILE,
+    MetricChange,
+    load_rules,
+    metric_changes,
+    rules_have_changed,
+)
 from commands.plots import compare_plots, confusion_difference
 from commands.prediction_changes import (
     PREDICTIONS,
@@ -65,7 +71,7 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     difference = new.accuracy - old.accuracy if old and new else None
     metrics = metric_changes(
         metrics_difference(base, head),
-        load_rules(),
+        load_rules(base, head),
         computed_intervals(predictions) if predictions else {},
     )
     plots = compare_plots(base, head)
@@ -78,11 +84,11 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         base,
         head,
         base_reason,
-        _checks(head, metrics),
+        _checks(base, head, metrics),
         accuracy_change(base, head, difference, predictions.test if predictions else None),
         [
-            ParamChange(file, name, _text(values, "old"), _text(values, "new"))
-            for file, params in dvc_json("params", "diff", *dvc_range(base, head)).items()
+            ParamChange(name, _text(values, "old"), _text(values, "new"))
+            for params in dvc_json("params", "diff", *dvc_range(base, head)).values()
             for name, values in sorted(params.items())
         ],
         metrics,
@@ -93,7 +99,7 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     )
 
 
-def _checks(head: Revision, metrics: list[MetricChange]) -> list[Check]:
+def _checks(base: Revision, head: Revision, metrics: list[MetricChange]) -> list[Check]:
     """What CI asks of a change, as far as it can be told here."""
     checks = []
     clean = not git("status", "--porcelain", "--untracked-files=no")
@@ -113,7 +119,10 @@ def _checks(head: Revision, metrics: list[MetricChange]) -> list[Check]:
     else:
         checks.append(Check(name, not result.problems, result.problems))
     broken = [f"{m.file}: {m.name}: {m.verdict}" for m in metrics if m.breaks_rule]
-    checks.append(Check("No metric worse than review.yaml allows", not broken, broken))
+    checks.append(Check(f"No metric worse than {RULES_FILE} allows", not broken, broken))
+    if rules_have_changed(base, head):
+        why = f"it has changed; the metrics are judged by that of {base.name}"
+        checks.append(Check(f"{RULES_FILE} as in the base", False, [why]))
     return checks
 
 

@@ -23,6 +23,7 @@ from workflow.lockfile import (
     parse_lock,
     recorded_outs,
 )
+from workflow.progress import say
 
 WORKSPACE = "workspace"
 # Where a change is going, if nobody says otherwise.
@@ -30,6 +31,10 @@ MAIN_BRANCHES = ("origin/main", "main")
 # As in `git diff main...`: not the revision, but where the change branched off from it.
 _MERGE_BASE_SUFFIX = "..."
 _SET_BY_HOOKS = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE")
+
+
+class FirstCommitError(UserError):
+    """There is nothing to compare with, since nothing came before."""
 
 
 def git(*arguments: str, folder: Path = Path()) -> bytes:
@@ -50,6 +55,17 @@ def dvc(*arguments: str, folder: Path = Path()) -> bytes:
     return _run([sys.executable, "-m", "dvc", *arguments], folder)
 
 
+def dvc_shown(*arguments: str, folder: Path = Path()) -> bool:
+    """Run a DVC command that speaks to the person who waits; whether it succeeds.
+
+    Its stages start with this Python.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=_environment(), check=False
+    )
+    return done.returncode == 0
+
+
 def dvc_json(*arguments: str) -> Any:
     """What a DVC command with `--json` prints; an empty dict where it prints nothing.
 
@@ -59,12 +75,17 @@ def dvc_json(*arguments: str) -> Any:
     return json.loads(_run([sys.executable, "-m", "dvc", *arguments, "--json"]) or b"{}")
 
 
-def _run(command: Sequence[str], folder: Path = Path()) -> bytes:
+def _environment() -> dict[str, str]:
     # A Git hook sets these for its own repository, whichever folder is meant here.
     environment = {k: v for k, v in os.environ.items() if k not in _SET_BY_HOOKS}
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    return environment | {"PATH": tools}
+
+
+def _run(command: Sequence[str], folder: Path = Path()) -> bytes:
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, check=False
+            command, cwd=folder, env=_environment(), capture_output=True, check=False
         )
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not installed: install it, or run `make setup`") from None
@@ -185,7 +206,8 @@ def resolve_base(name: str | None, head: Revision) -> tuple[Revision, str]:
         The revision, and in words how it was chosen.
 
     Raises:
-        UserError: there is no such commit, or nothing to compare with.
+        FirstCommitError: nothing came before the head.
+        UserError: there is no such commit, or nothing in common with it.
     """
     if name and not name.endswith(_MERGE_BASE_SUFFIX):
         return resolve(name), f"{name}, as asked for"
@@ -205,11 +227,17 @@ def resolve_base(name: str | None, head: Revision) -> tuple[Revision, str]:
     try:
         return resolve(f"{tip}~1"), f"the commit before: {head.name} is part of {main} already"
     except UserError:
-        raise UserError(f"{head.name} is the first commit: there is nothing before it") from None
+        # A shallow clone lacks what came before, and must not pass for a first commit.
+        if git("rev-parse", "--is-shallow-repository").strip() == b"true":
+            raise
+        raise FirstCommitError("nothing to compare with: this is the first commit") from None
 
 
 def revision_arguments(description: str | None) -> tuple[Revision, Revision, str]:
     """Read `--base` and `--head` from the command line.
+
+    Where there is nothing to compare with, the command ends with a line that says so: all is
+    well, status 0.
 
     Args:
         description: of the command; its first line is shown.
@@ -232,7 +260,11 @@ def revision_arguments(description: str | None) -> tuple[Revision, Revision, str
     )
     arguments = parser.parse_args()
     head = resolve(arguments.head)
-    base, reason = resolve_base(arguments.base or None, head)
+    try:
+        base, reason = resolve_base(arguments.base or None, head)
+    except FirstCommitError as error:
+        say(str(error))
+        parser.exit()
     return base, head, reason
 
 
@@ -262,9 +294,14 @@ def dvc_range(base: Revision, head: Revision) -> list[str]:
     return [base.name, *([] if head.commit is None else [head.name])]
 
 
+def cache_folder() -> Path:
+    """Where DVC keeps its cache, by DVC's own word."""
+    return Path(dvc("cache", "dir").decode().strip())
+
+
 def cached_object(md5: str) -> Path | None:
     """The object of DVC's cache with this hash, or None where the cache lacks it."""
-    path = object_path(Path(dvc("cache", "dir").decode().strip()), md5)
+    path = object_path(cache_folder(), md5)
     return path if path.is_file() else None
 
 

@@ -6,26 +6,23 @@ hashed and compared with `dvc.lock`.
 """
 
 import argparse
-import subprocess
-import sys
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands.main import run_command
+from commands.revisions import WORKSPACE, cache_folder, resolve
 from workflow.errors import UserError
 from workflow.lockfile import (
     FOLDER_SUFFIX,
     LOCK_FILE,
     LockedStage,
-    folder_entries,
+    hashes_in_folder,
     md5_of,
     object_path,
-    read_lock,
 )
-from workflow.progress import progress_bar
-
-# The pipeline, and those beside it.
-PLACES = (Path(), Path("published"))
+from workflow.progress import progress_bar, say
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Damage:
 
     Attributes:
         file: in the workspace or in the cache.
-        stage: that wrote it, or None where no lock file mentions it.
+        stage: that wrote it, by its address, or None where no lock file mentions it.
         repair: the command that brings the right bytes back.
     """
 
@@ -47,41 +44,22 @@ class Damage:
         return f"{self.file} ({whose}) is damaged or was edited: {self.repair}"
 
 
-def main() -> None:
-    """Print what is damaged, one line each, and leave with status 1; or say that all is well."""
+def main() -> int:
+    """Print what is damaged, one line each: status 1; or say that all is well."""
     argparse.ArgumentParser(prog="python -m commands.verify", description=__doc__).parse_args()
-    try:
-        stages = locked_stages()
-        cache = cache_folder()
-        objects = sorted((cache / "files" / "md5").glob("??/*"))
-        damages = [*damaged_objects(objects, cache, stages), *damaged_outputs(stages)]
-    except (UserError, OSError) as error:
-        sys.exit(f"verify: {error}")
+    if not LOCK_FILE.is_file():
+        raise UserError(f"{LOCK_FILE} is missing: run `dvc repro`")
+    stages = resolve(WORKSPACE).lock
+    cache = cache_folder()
+    objects = sorted((cache / "files" / "md5").glob("??/*"))
+    damages = [*damaged_objects(objects, cache, stages), *damaged_outputs(stages)]
+    for damage in damages:
+        say(f"verify: {damage}")
     if damages:
-        sys.exit("\n".join(f"verify: {damage}" for damage in damages))
+        return 1
     outputs = sum(len(stage.outs) for stage in stages.values())
-    print(f"verify: {outputs} outputs and {len(objects)} cache objects are as recorded")
-
-
-def locked_stages() -> dict[str, LockedStage]:
-    """Every stage that a lock file records, of all pipelines.
-
-    Raises:
-        UserError: the pipeline's lock file is missing, or one is damaged.
-    """
-    stages: dict[str, LockedStage] = {}
-    for place in PLACES:
-        if place == Path() or (place / LOCK_FILE).exists():
-            stages |= read_lock(place / LOCK_FILE)
-    return stages
-
-
-def cache_folder() -> Path:
-    """Where DVC keeps its cache, by DVC's own word."""
-    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"`dvc cache dir` failed: {done.stderr.strip()}")
-    return Path(done.stdout.strip())
+    say(f"verify: {outputs} outputs and {len(objects)} cache objects are as recorded")
+    return 0
 
 
 def damaged_objects(
@@ -92,18 +70,19 @@ def damaged_objects(
     for name, stage in stages.items():
         for out in stage.outs:
             owners[out.md5] = (name, out.path)
-            for entry in folder_entries(object_path(cache, out.md5)) if out.is_folder else ():
-                owners[entry.md5] = (name, out.path)
+            for md5 in hashes_in_folder(object_path(cache, out.md5)) if out.is_folder else ():
+                owners[md5] = (name, out.path)
     with progress_bar(len(objects), "verify", "object") as bar:
         for file in objects:
             recorded = file.parent.name + file.name
             if md5_of(file) != recorded.removesuffix(FOLDER_SUFFIX):
                 # With the object gone DVC has to make the output again, or fetch it.
+                drop = f"rm -f {shlex.quote(str(file))}"
                 if recorded in owners:
                     name, path = owners[recorded]
-                    yield Damage(file, name, f"rm -f {file} && rm -rf {path} && dvc repro")
+                    yield Damage(file, name, f"{drop} && {_made_again(name, path)}")
                 else:
-                    yield Damage(file, None, f"rm -f {file}")
+                    yield Damage(file, None, drop)
             bar.update()
 
 
@@ -116,8 +95,15 @@ def damaged_outputs(stages: dict[str, LockedStage]) -> Iterator[Damage]:
         for out in stage.outs:
             path = Path(out.path)
             if path.exists() and md5_of(path) != out.md5:
-                yield Damage(path, name, f"rm -rf {path} && dvc repro")
+                yield Damage(path, name, _made_again(name, out.path))
+
+
+def _made_again(stage: str, path: str) -> str:
+    """The command that makes an output again; `dvc repro` alone knows the root's pipeline only."""
+    pipeline = stage.rpartition(":")[0]
+    repro = f"dvc repro {shlex.quote(pipeline)}" if pipeline else "dvc repro"
+    return f"rm -rf {shlex.quote(path)} && {repro}"
 
 
 if __name__ == "__main__":
-    main()
+    run_command("verify", main)

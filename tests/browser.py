@@ -21,8 +21,11 @@ NAMES = (
     "chromium-browser",
     "google-chrome",
 )
+PHONE_WIDTH = 390
 _PACKAGE = "chromium-headless-shell"
 _BINARY = "usr/lib/chromium/chromium-headless-shell"
+# A full browser, other than the shell, makes its window no narrower than this many pixels.
+_NARROWEST_WINDOW = 500
 _FOLDER = Path(__file__).parents[1] / ".browser_cache"
 
 
@@ -55,6 +58,16 @@ class Browser:
     binary: Path
     environment: dict[str, str]
 
+    @property
+    def is_shell(self) -> bool:
+        """Whether it is made to run without a screen, and so can be of any size."""
+        return "headless-shell" in self.binary.name
+
+    @property
+    def phone_width(self) -> int:
+        """The width of a phone in pixels, or what comes closest to it."""
+        return PHONE_WIDTH if self.is_shell else max(PHONE_WIDTH, _NARROWEST_WINDOW)
+
     def open(self, page: Path, *, width: int = 1400, dark: bool = False) -> Page:
         """Open a file, let its scripts run, and tell what became of it."""
         done = self._run(page, width, 900, dark, "--dump-dom", "--virtual-time-budget=20000")
@@ -75,7 +88,7 @@ class Browser:
             return subprocess.run(
                 [
                     str(self.binary),
-                    *(["--headless"] if "headless-shell" not in self.binary.name else []),
+                    *([] if self.is_shell else ["--headless"]),
                     "--no-sandbox",  # which root and containers lack; the pages are our own
                     "--disable-gpu",
                     "--disable-dev-shm-usage",
@@ -133,6 +146,7 @@ def _fetch(root: Path) -> None:
         install = ["install", "--download-only", "--yes", "--no-install-recommends", _PACKAGE]
         subprocess.run([*apt, *install], check=True, capture_output=True, text=True, timeout=600)
         partial = _FOLDER / ".partial.root"
+        shutil.rmtree(partial, ignore_errors=True)  # left by a run that was stopped
         for package in sorted((cache / "archives").glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", str(package), str(partial)], check=True)
         partial.rename(root)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from PIL import Image
 
 from commands.revisions import WORKSPACE, Revision, resolve, resolve_base
 from tests.browser import Browser, NoBrowserError, find_browser
-from tests.small_pipeline import SmallPipeline, make_small_pipeline
+from tests.small_pipeline import ROOT, SmallPipeline, make_small_pipeline
 from workflow.lockfile import md5_of, read_lock, recorded_outs
 
 SLOWEST_MILLISECONDS = 2000
@@ -134,6 +135,20 @@ def test_a_worse_recipe_is_real_and_breaks_the_tolerance(repository: SmallPipeli
     done = repository.command("check_metrics")
     assert done.returncode == 1
     assert "metrics/test.json: accuracy: worse by" in done.stdout
+
+
+def test_a_change_is_not_judged_by_the_tolerances_that_it_brings(
+    repository: SmallPipeline,
+) -> None:
+    checked_out(repository, "small").run("git", "checkout", "-q", "-B", "lenient")
+    (repository.root / "review.yaml").write_text("metrics: {}\n", encoding="utf-8")
+    repository.commit("Allow everything")
+    done = repository.command("check_metrics")
+    assert done.returncode == 1
+    main = repository.run("git", "rev-parse", "--short=7", "main").stdout.strip()
+    assert f"review.yaml has changed; judged by that of {main}" in done.stdout
+    assert "metrics/test.json: accuracy: worse by" in done.stdout
+    assert "| review.yaml as in the base | **NO**: it has changed;" in review(repository, "lenient")
 
 
 def test_without_a_table_of_seeds_the_answer_is_unknown(repository: SmallPipeline) -> None:
@@ -266,6 +281,27 @@ def test_the_base_is_chosen_and_named(
 
 
 @pytest.mark.parametrize("command", ["review", "check_metrics"])
+def test_a_first_commit_has_nothing_to_be_compared_with(tmp_path: Path, command: str) -> None:
+    first = SmallPipeline(tmp_path / "first", tmp_path)
+    first.root.mkdir()
+    first.run("git", "init", "-q", "-b", "main")
+    first.run("git", "config", "user.name", "Tester")
+    first.run("git", "config", "user.email", "tester@example.org")
+    shutil.copytree(ROOT / "commands", first.root / "commands")
+    shutil.copytree(ROOT / "workflow", first.root / "workflow")
+    first.commit("Begin")
+    done = first.command(command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "nothing to compare with: this is the first commit\n"
+    first.commit("Go on")
+    shallow = SmallPipeline(tmp_path / "shallow", tmp_path)
+    first.run("git", "clone", "-q", "--depth=1", first.root.as_uri(), str(shallow.root))
+    done = shallow.command(command)
+    assert done.returncode == 1
+    assert "git fetch --unshallow" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["review", "check_metrics"])
 def test_an_unknown_base_is_one_line(repository: SmallPipeline, command: str) -> None:
     done = checked_out(repository, "main").command(command, "--base", "no-such")
     assert done.returncode == 1
@@ -294,7 +330,8 @@ def browser() -> Browser:
     try:
         return find_browser()
     except NoBrowserError as error:
-        pytest.skip(str(error))
+        # Nobody would notice that CI tests less.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -307,10 +344,11 @@ def page(repository: SmallPipeline, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("on_phone", [True, False], ids=["phone", "wide"])
 def test_every_chart_is_drawn_without_network_or_complaint(
-    browser: Browser, page: Path, width: int, dark: bool
+    browser: Browser, page: Path, on_phone: bool, dark: bool
 ) -> None:
+    width = browser.phone_width if on_phone else 1400
     seen = browser.open(page, width=width, dark=dark)
     charts = json.loads(re.search(r'id="charts">(.*?)</script>', seen.dom, re.S).group(1))
     assert len(charts) >= 4
@@ -347,16 +385,16 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, page: Path, tmp_path: P
     script = f"<script>setTimeout(() => {{ {measure} }}, 3000);</script>"
     body, end, rest = page.read_text(encoding="utf-8").rpartition("</body>")
     copy.write_text(body + script + end + rest, encoding="utf-8")
-    assert "<title>0</title>" in browser.open(copy, width=390).dom
+    assert "<title>0</title>" in browser.open(copy, width=browser.phone_width).dom
 
 
 def test_dark_and_light_are_two_pages(browser: Browser, page: Path, tmp_path: Path) -> None:
     corner = {}
     for dark in (False, True):
         picture = tmp_path / f"{dark}.png"
-        browser.screenshot(page, picture, width=390, height=600, dark=dark)
+        browser.screenshot(page, picture, width=browser.phone_width, height=600, dark=dark)
         with Image.open(picture) as image:
-            assert image.size == (390, 600)
+            assert image.width == browser.phone_width
             corner[dark] = sum(image.convert("RGB").getpixel((2, 2)))
     assert corner[True] < 150 < 600 < corner[False]
 

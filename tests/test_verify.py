@@ -1,9 +1,11 @@
 """A single flipped byte is found, named, and mended by the command that is printed."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import STAGES, Project
 
 from workflow.lockfile import object_path, read_lock
@@ -77,4 +79,45 @@ def test_without_a_lock_file_one_line_says_so(tiny: Project) -> None:
     (tiny.root / "dvc.lock").unlink()
     status, said = verify(tiny)
     assert (status, len(said.splitlines())) == (1, 1)
-    assert "dvc.lock: cannot be read" in said
+    assert "dvc.lock is missing: run `dvc repro`" in said
+
+
+def test_another_pipeline_and_a_folder_with_a_space_are_mended_as_well(tmp_path: Path) -> None:
+    root = tmp_path / "my project"
+    stages = {
+        "dvc.yaml": {"make": {"cmd": "printf one > 'the model'", "outs": ["the model"]}},
+        "published/dvc.yaml": {
+            "report": {
+                "cmd": "printf two > published/table.md",
+                "wdir": "..",
+                "outs": [{"published/table.md": {"cache": False}}],
+            }
+        },
+    }
+    for name, content in stages.items():
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text(yaml.safe_dump({"stages": content}), encoding="utf-8")
+    project = Project(root)
+    project.ok("git", "init", "-q")
+    project.ok("dvc", "init", "-q")
+    project.ok("dvc", "repro", "-q", "--all-pipelines")
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return project.run("python", "-m", "commands.verify", env=environment)
+
+    assert check().returncode == 0, check().stderr
+    model = read_lock(root / "dvc.lock")["make"].outs[0].md5
+    for victim, stage in {
+        root / "published/table.md": "published/dvc.yaml:report",
+        object_path(root / ".dvc/cache", model): "make",
+    }.items():
+        flip_a_byte(victim)
+        done = check()
+        assert done.returncode == 1
+        line = next(line for line in done.stdout.splitlines() if victim.name in line)
+        assert f"written by stage {stage})" in line
+        # The object of a file that is linked to it is damaged in both places.
+        for line in done.stdout.splitlines():
+            project.ok("sh", "-c", line.split("was edited: ")[1])
+        assert check().returncode == 0, check().stdout

@@ -1,6 +1,8 @@
 """The workflow files: their schema, a linter for their security, and their own promises."""
 
+import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import yaml
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".github/workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
+RUN_CODE_OF_A_FORK = ("pull-request.yml", "test.yml")
 
 
 def test_there_are_workflows() -> None:
-    assert {file.name for file in FILES} >= {"pull-request.yml", "comment.yml"}
+    assert {file.name for file in FILES} >= {"pull-request.yml", "test.yml", "comment.yml"}
 
 
 def test_they_fit_the_schema_of_github() -> None:
@@ -42,12 +45,13 @@ def test_nothing_from_outside_is_pasted_into_a_script(file: Path) -> None:
     assert not [step["run"] for step in steps if "${{" in step.get("run", "")]
 
 
-def test_what_runs_the_code_of_a_fork_can_write_nothing() -> None:
-    workflow = yaml.safe_load((FOLDER / "pull-request.yml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", RUN_CODE_OF_A_FORK)
+def test_what_runs_the_code_of_a_fork_can_write_nothing(name: str) -> None:
+    workflow = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
     assert workflow["permissions"] == {}
     for job in workflow["jobs"].values():
         assert job["permissions"] == {"contents": "read"}
-    text = (FOLDER / "pull-request.yml").read_text(encoding="utf-8")
+    text = (FOLDER / name).read_text(encoding="utf-8")
     assert "secrets." not in text
     assert text.count("persist-credentials: false") == text.count("actions/checkout@")
 
@@ -61,8 +65,9 @@ def test_what_may_comment_runs_no_code_of_a_fork() -> None:
     ]
 
 
-def test_what_ci_runs_are_make_targets() -> None:
-    workflow = yaml.safe_load((FOLDER / "pull-request.yml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", RUN_CODE_OF_A_FORK)
+def test_what_ci_runs_are_make_targets(name: str) -> None:
+    workflow = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     commands = [step["run"] for step in steps if "run" in step]
     own = [command for command in commands if "GITHUB_STEP_SUMMARY" not in command]
@@ -76,30 +81,51 @@ def test_what_ci_runs_are_make_targets() -> None:
 
 FAKE_GH = """#!/bin/sh
 # Stands in for GitHub, which no test can reach: answers as its API does, notes what is sent.
-printf '%s\\n' "$*" >> "$CALLS"
-case "$*" in
-  *repos/me/it/pulls\\ *) printf '%s' "$PULLS" ;;
-  *--paginate*) printf '%s' "$COMMENTS" ;;
+call="$*"
+printf '%s\\n' "$call" >> "$CALLS"
+while [ $# -gt 0 ]; do
+  if [ "$1" = --jq ]; then filter=$2; fi
+  shift
+done
+case "$call" in
+  *repos/me/it/pulls\\ *) jq -r "$filter" pulls.json ;;
+  *--paginate*) jq -r "$filter" comments.json ;;
 esac
 """
+MARKER = "<!-- review of the pipeline -->"
+STALE = {"number": 5, "head": {"sha": "0ld"}}
+OPEN = {"number": 7, "head": {"sha": "c0ffee"}}
+FOREIGN = [
+    {"id": 97, "user": {"login": "someone"}, "body": f"{MARKER}\nNot ours."},
+    {"id": 98, "user": {"login": "github-actions[bot]"}, "body": f"Of another: {MARKER}"},
+]
+OURS = {"id": 99, "user": {"login": "github-actions[bot]"}, "body": f"{MARKER}\n# Review"}
 
 
+@pytest.mark.skipif(not shutil.which("jq"), reason="needs jq, to filter as GitHub's gh does")
 @pytest.mark.parametrize(
     ("pulls", "comments", "method", "place"),
     [
-        ("7\n", "", "POST", "repos/me/it/issues/7/comments"),
-        ("7\n", "99\n", "PATCH", "repos/me/it/issues/comments/99"),
-        ("", "", None, None),
+        ([STALE, OPEN], FOREIGN, "POST", "repos/me/it/issues/7/comments"),
+        ([STALE, OPEN], [*FOREIGN, OURS], "PATCH", "repos/me/it/issues/comments/99"),
+        ([STALE], [], None, None),
+        ([], [], None, None),
     ],
-    ids=["first", "again", "closed"],
+    ids=["first", "again", "newer-commit", "closed"],
 )
 def test_one_comment_is_posted_and_then_updated(
-    tmp_path: Path, pulls: str, comments: str, method: str | None, place: str | None
+    tmp_path: Path,
+    pulls: list[dict],
+    comments: list[dict],
+    method: str | None,
+    place: str | None,
 ) -> None:
     steps = yaml.safe_load((FOLDER / "comment.yml").read_text(encoding="utf-8"))["jobs"]
     script = steps["comment"]["steps"][-1]["run"]
     (tmp_path / "gh").write_text(FAKE_GH, encoding="utf-8")
     (tmp_path / "gh").chmod(0o755)
+    (tmp_path / "pulls.json").write_text(json.dumps(pulls), encoding="utf-8")
+    (tmp_path / "comments.json").write_text(json.dumps(comments), encoding="utf-8")
     (tmp_path / "review").mkdir()
     report = b"# Review \xff of @someone\n" + b"x" * 100_000
     (tmp_path / "review/report.md").write_bytes(report)
@@ -108,10 +134,8 @@ def test_one_comment_is_posted_and_then_updated(
         cwd=tmp_path,
         check=True,
         env={
-            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "PATH": f"{tmp_path}:/usr/bin:/bin:{Path(str(shutil.which('jq'))).parent}",
             "CALLS": str(tmp_path / "calls"),
-            "PULLS": pulls,
-            "COMMENTS": comments,
             "REPOSITORY": "me/it",
             "OWNER": "fork",
             "BRANCH": "a$(touch owned)b",
@@ -129,7 +153,7 @@ def test_one_comment_is_posted_and_then_updated(
     assert len(sent) == 1
     assert f"--method {method} {place} " in sent[0]
     body = (tmp_path / "body.md").read_text(encoding="utf-8")
-    assert body.startswith("<!-- review of the pipeline -->\n# Review")
+    assert body.startswith(f"{MARKER}\n# Review")
     assert "@someone" not in body
     assert len(body) < 65_536
     assert body.endswith("(https://example.org/run)\n")

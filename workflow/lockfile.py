@@ -6,7 +6,6 @@ in an instant, and with no data present.
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,10 @@ class LockedFile(_Recorded):
     Attributes:
         path: relative to the root of the repository, in POSIX form.
         md5: 32 hexadecimal digits, and `.dir` behind them for a folder.
-        size: in bytes; of a folder, of all its files.
-        nfiles: how many files a folder holds; None for a file.
     """
 
     path: str
     md5: str
-    size: int
-    nfiles: int | None = None
 
     @property
     def is_folder(self) -> bool:
@@ -135,34 +130,17 @@ def md5_of(path: Path) -> str:
     return md5_of_bytes(json.dumps(listed, sort_keys=True).encode()) + FOLDER_SUFFIX
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder.
-
-    Raises:
-        OSError: there is nothing at `path`.
-    """
-    if not path.is_dir():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
 def object_path(cache: Path, md5: str) -> Path:
     """Where DVC's cache keeps the object with this hash; `cache` is usually `.dvc/cache`."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
-@dataclass(frozen=True)
-class FolderEntry:
-    """One file of a folder in the cache."""
+def hashes_in_folder(folder_object: Path) -> list[str]:
+    """The MD5 of each file that a folder's object in the cache lists.
 
-    md5: str
-    path: str
-
-
-def folder_entries(folder_object: Path) -> list[FolderEntry]:
-    """The files that a folder's object in the cache lists; none if it is missing or damaged."""
+    None of them if the object is missing or damaged.
+    """
     try:
-        listed = json.loads(folder_object.read_bytes())
-        return [FolderEntry(entry["md5"], entry["relpath"]) for entry in listed]
+        return [str(entry["md5"]) for entry in json.loads(folder_object.read_bytes())]
     except (OSError, ValueError, KeyError, TypeError):
         return []

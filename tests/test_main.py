@@ -1,0 +1,40 @@
+"""How a command ends."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from commands.main import run_command
+from workflow.errors import UserError
+
+
+def _missing() -> int:
+    return len(Path("no-such-file").read_bytes())
+
+
+def _wrong() -> int:
+    raise UserError("params.yaml: wrong")
+
+
+def _interrupted() -> int:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("work", "status", "said"),
+    [
+        (lambda: 0, 0, ""),
+        (lambda: 1, 1, ""),
+        (_wrong, 1, "it: params.yaml: wrong\n"),
+        (_missing, 1, "it: no-such-file: No such file or directory\n"),
+        (_interrupted, 130, ""),
+    ],
+)
+def test_a_command_ends_with_its_status_and_at_most_one_line(
+    work: Callable[[], int], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        run_command("it", work)
+    assert left.value.code == status
+    assert capsys.readouterr() == ("", said)
