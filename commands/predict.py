@@ -117,6 +117,11 @@ def _predict(options: argparse.Namespace) -> int:
     for item in inputs:
         try:
             image = item.pixels if item.label is not None else fit(item.pixels, shape, item.name)
+            if image.shape != tuple(shape):
+                raise UserError(
+                    f"{item.name} has {image.shape} pixels, {MODEL} expects {tuple(shape)}: they"
+                    " are of two data sets: run `dvc repro`"
+                )
         except UserError as error:
             problems += 1
             print(f"predict: {error}", file=sys.stderr)
