@@ -10,7 +10,7 @@ from conftest import ROOT, STAGES, Project, copy_repository, stages_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-COMMAND = re.compile(r"^(make|dvc|python|pip|DATA_SOURCE=)[ \w/]")
+COMMAND = re.compile(r"^((make|dvc|python|pip) |DATA_SOURCE=)")
 
 # Not run below, and why.
 ELSEWHERE = {
@@ -27,7 +27,8 @@ WITHOUT_MAKE = next(block for block in BLOCKS if "pip install" in block)
 def commands_in_order() -> list[str]:
     """All commands, from blocks and from running text, in the order of the page."""
     found = []
-    for block, span in re.findall(r"```sh\n(.*?)```|`([^`\n]+)`", README, re.DOTALL):
+    text = re.sub(r"^\|.*\n", "", README, flags=re.MULTILINE)  # tables name, they do not tell
+    for block, span in re.findall(r"```sh\n(.*?)```|`([^`\n]+)`", text, re.DOTALL):
         if block and block != WITHOUT_MAKE:
             found += block.strip().splitlines()
         elif COMMAND.match(span) and "dvc.yaml" not in span:
