@@ -58,11 +58,12 @@ PAGE_SECTIONS = (
     ),
     (
         "Growth",
-        "The images are repeated with small shifts. Time grows no faster than the data. `train`"
-        " keeps its memory, since it reads some images at a time; `normalize` maps the raw files,"
-        " a quarter of the normalized ones, whose pages count as its own, though the system can"
-        " take them back. What ends it is the disk, which holds the normalized images twice: in"
-        " the workspace and in DVC's cache. Then the cache has to move to a larger one.",
+        "The images are repeated with small shifts. Time grows with the data, that of `train`"
+        " more slowly. `train` keeps its memory, since it reads some images at a time;"
+        " `normalize` maps the raw files, a quarter of the normalized ones, whose pages count"
+        " as its own, though the system can take them back. What ends it is the disk, which"
+        " holds the normalized images twice: in the workspace and in DVC's cache. Then the"
+        " cache has to move to a larger one.",
         "growth.md",
         "growth.png",
     ),
