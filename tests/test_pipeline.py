@@ -110,7 +110,7 @@ def test_recipe_of_an_experiment_and_every_view_of_the_difference(clone: Project
         content = json.dumps(plots["data"][name])
         assert "HEAD~1" in content and "workspace" in content
     assert len(names) == 10
-    pictures = {name for name in plots["data"] if name.endswith(".png")}
+    pictures = {name for name in plots["data"] if name.startswith("plots/") and ".png" in name}
     assert pictures == {
         p.relative_to(clone.root).as_posix() for p in clone.root.glob("plots/*.png")
     }
