@@ -16,8 +16,7 @@ COMMAND = re.compile(r"^((make|dvc|python|pip) |DATA_SOURCE=)")
 ELSEWHERE = {
     "make test": "is what runs this test",
     "make bench": "takes a quarter of an hour; test_a_round_of_the_benchmark runs one round",
-    "dvc exp run -S recipe=tutorial-two-layers": "the same with another recipe: test_pipeline",
-    "dvc exp diff": "test_pipeline",
+    "dvc exp run -S recipe=tutorial-two-layers": "test_pipeline does so with its own recipe",
     "DATA_SOURCE=/a/folder make repro": "tests/test_sources.py and every test with `tiny`",
 }
 ACTIVATE = ". .venv/bin/activate"
