@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow.dataset import StoredArray, read_array
+from workflow.dataset import StoredArray, read_array, write_arrays
 from workflow.files import read_columns, write_csv, write_json
 from workflow.metrics import (
     accuracy_interval,
@@ -73,7 +73,7 @@ def evaluate(params: Params, outputs: Outputs) -> None:
         ["actual", "predicted", "actual_label", "predicted_label"],
         ([classes[a], classes[p], a, p] for a, p in zip(actual, predicted, strict=True)),
     )
-    np.savez(outputs.path("data/predictions.npz"), probabilities=probabilities)
+    write_arrays(outputs.path("data/predictions.npz"), {"probabilities": probabilities})
     say(f"evaluate: accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}) on {len(actual)} test images")
 
 

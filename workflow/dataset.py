@@ -1,5 +1,7 @@
 """The normalized data set: an uncompressed `.npz` whose rows are read as they are needed."""
 
+import io
+import math
 import os
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -119,22 +121,26 @@ class Blocks:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Blocks]) -> None:
-    """Write an uncompressed `.npz`, in the bytes that `np.savez` writes.
+    """Write an uncompressed `.npz`, in the same bytes whichever Python writes it.
 
     Args:
         path: of the archive.
         arrays: by name; an array, or the blocks of one that need not fit into memory.
     """
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
+            header = io.BytesIO()
+            np.lib.format.write_array_header_1_0(
+                header,
+                {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape},
+            )
             entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, as ever
-            with archive.open(entry, "w", force_zip64=True) as stream:
-                if not isinstance(array, Blocks):
-                    np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
-                    continue
-                header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
-                np.lib.format.write_array_header_1_0(stream, header)
-                for block in array.blocks:
+            # `np.savez` leaves the size open, which asks for a zip64 header, and those were
+            # written otherwise before Python 3.11.4. Below 2 GiB a known size needs none.
+            entry.file_size = len(header.getvalue()) + array.dtype.itemsize * math.prod(array.shape)
+            with archive.open(entry, "w") as stream:
+                stream.write(header.getvalue())
+                for block in array.blocks if isinstance(array, Blocks) else [array]:
                     stream.write(np.ascontiguousarray(block).data)
 
 

@@ -12,10 +12,22 @@ import sys
 
 _AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 
+_XLA_FLAGS = (
+    "--xla_cpu_max_isa=AVX2",
+    # No kernel library that goes by the processor.
+    "--xla_cpu_experimental_ynn_fusion_type=",
+    # No Eigen either, which cuts its sums by the size of the first-level cache: matrix products
+    # are compiled (those that workflow/forward.py writes), in tiles of 6 rows and 2 vectors,
+    # which fill the 16 registers of AVX2.
+    "--xla_cpu_multi_thread_eigen=false",
+    "--xla_backend_extra_options="
+    "xla_force_enable_experimental_llvm_ir_gemm,xla_llvm_ir_gemm_tile_size=6:16:2*vectwidth,"
+    # No estimates of reciprocal square roots, whose last bits are the processor maker's own.
+    "xla_cpu_disable_platform_dependent_math",
+)
 # Read once, when the library is first imported.
 _X86_64 = {
-    # The first flag switches off a kernel library inside XLA that goes by the processor.
-    "XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type= --xla_cpu_max_isa=AVX2",
+    "XLA_FLAGS": " ".join(_XLA_FLAGS),
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": _AVX512,

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from workflow.dataset import StoredArray
 from workflow.errors import UserError
+from workflow.forward import logits
 from workflow.params import Recipe
-from workflow.recipes import HEAD_LAYER, build_optimizer
-from workflow.reproducible import keras, tf
+from workflow.recipes import build_optimizer
+from workflow.reproducible import tf
 
 # How much of the images one call of a compiled program gets. Larger calls cost memory (the
 # chunk in use, the next one, and TensorFlow's copy), smaller ones time.
@@ -110,12 +111,10 @@ class Predictor:
 
     def __init__(self, model: Any) -> None:
         """Args: `model`, from `build_model`, possibly saved and loaded since."""
-        gives_logits = model.get_layer(HEAD_LAYER).activation is not keras.activations.softmax
 
         @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
         def probabilities(images: Any) -> Any:
-            scores = model(images, training=False)
-            return tf.nn.softmax(scores) if gives_logits else scores
+            return tf.nn.softmax(logits(model, images, training=False))
 
         self._probabilities = probabilities
 
@@ -203,9 +202,7 @@ def _training_steps(
 ) -> Callable[[Any, Any, int], tuple[Any, Any]]:
     """A compiled program that trains on a chunk and returns (sum of losses, number correct)."""
     optimizer.build(model.trainable_variables)
-    loss_of_each = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=recipe.head == "logits", reduction=None
-    )
+    classes = model.output_shape[-1]
 
     @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
     def steps(images: Any, labels: Any, batches: Any) -> Any:
@@ -213,8 +210,11 @@ def _training_steps(
         correct = tf.constant(0)
         for batch in tf.range(batches):
             with tf.GradientTape() as tape:
-                scores = model(images[batch], training=True)
-                losses = loss_of_each(labels[batch], scores)
+                scores = logits(model, images[batch], training=True)
+                # The sparse form of this loss scatters its gradient, one number after another.
+                losses = tf.nn.softmax_cross_entropy_with_logits(
+                    tf.one_hot(labels[batch], classes), scores
+                )
                 loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, model.trainable_variables)
             optimizer.apply(gradients, model.trainable_variables)

@@ -1,0 +1,51 @@
+"""What a model computes for a batch of images, in products that XLA compiles itself.
+
+XLA hands a matrix product to a library of the processor's maker or to Eigen unless its right
+operand and its result lie in memory as they are multiplied. Those cut long sums to fit the
+first-level cache that they find, so that the last bits depend on the processor. The gradient
+that TensorFlow would take of a product multiplies transposed operands in place; here they are
+transposed first, which makes every product of a training step one that XLA compiles (see
+workflow/environment.py), and each sum one chain of fused multiply-adds from first to last.
+"""
+
+from typing import Any
+
+from workflow.recipes import HEAD_LAYER
+from workflow.reproducible import keras, tf
+
+
+def logits(model: Any, images: Any, training: bool) -> Any:
+    """What `model` gives for a batch, before the softmax that its head may end in.
+
+    The loss is taken of logits whatever the head: Keras, too, goes back to what enters the
+    softmax, where it finds one at the end of a model.
+
+    Args:
+        model: from `build_model`, possibly saved and loaded since.
+        images: (batch, *image_shape) float32 tensor.
+        training: for layers that act differently then.
+
+    Returns:
+        A (batch, classes) float32 tensor.
+    """
+    values = images
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Dense):
+            values = layer(values, training=training)
+            continue
+        values = _product(values, layer.kernel) + layer.bias
+        if layer.name != HEAD_LAYER:
+            values = layer.activation(values)
+    return values
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _product(values: Any, kernel: Any) -> Any:
+    """The product of (batch, inputs) values and an (inputs, units) kernel."""
+
+    def gradients(upstream: Any) -> tuple[Any, Any]:
+        of_values = tf.matmul(upstream, tf.transpose(kernel))
+        of_kernel = tf.matmul(tf.transpose(values), upstream)
+        return of_values, of_kernel
+
+    return tf.matmul(values, kernel), gradients
