@@ -1,6 +1,7 @@
 """Draw every figure from files alone: no model is loaded and nothing is predicted."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from workflow.figures.pictures import (
     sample_grid,
     single_predictions,
 )
-from workflow.figures.style import save_png
+from workflow.figures.style import drawn, write_png
 from workflow.files import read_columns, read_json
 from workflow.idx import read_idx
 from workflow.metrics import confusion_counts
@@ -61,34 +62,40 @@ def visualize(params: Params, outputs: Outputs) -> None:
     wrong = np.flatnonzero(predicted != actual)
     most_confident = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
     figures: dict[str, Callable[[], Figure]] = {
-        "training_curves": lambda: training_curves(history),
-        "confusion_matrix": lambda: confusion_matrix(
+        # The sheet to leaf through: too large for Git, hence in the cache.
+        "data/mistakes.png": lambda: all_mistakes(
+            test_images(wrong), actual[wrong], predicted[wrong], classes
+        ),
+        "plots/training_curves.png": lambda: training_curves(history),
+        "plots/confusion_matrix.png": lambda: confusion_matrix(
             confusion_counts(actual, predicted, len(classes)), classes
         ),
-        "per_class": lambda: class_bars({name: per_class[name] for name in classes}),
-        "first_image": lambda: raw_and_normalized(
+        "plots/per_class.png": lambda: class_bars({name: per_class[name] for name in classes}),
+        "plots/first_image.png": lambda: raw_and_normalized(
             raw[0], sample[0], f"The first training image: {classes[sample_labels[0]]}"
         ),
-        "sample": lambda: sample_grid(
+        "plots/sample.png": lambda: sample_grid(
             sample, sample_labels, classes, 5, f"The first {len(sample)} training images"
         ),
-        "single_prediction": lambda: single_predictions(
+        "plots/single_prediction.png": lambda: single_predictions(
             test_images(first(1)), probabilities[:1], classes, ["Test image 0"], [int(actual[0])]
         ),
-        "predictions": lambda: grid(first(15), 3, "The first 15 test images"),
-        "predictions_5x4": lambda: grid(first(20), 4, "The first 20 test images"),
-        "mistakes": lambda: grid(most_confident[:MISTAKES], 3, "The most confident mistakes"),
+        "plots/predictions.png": lambda: grid(first(15), 3, "The first 15 test images"),
+        "plots/predictions_5x4.png": lambda: grid(first(20), 4, "The first 20 test images"),
+        "plots/mistakes.png": lambda: grid(most_confident[:MISTAKES], 3, "The most confident mistakes"),
     }
-    # Too large for Git, hence in the cache: the sheet to leaf through.
-    save_png(
-        all_mistakes(test_images(wrong), actual[wrong], predicted[wrong], classes),
-        outputs.path("data/mistakes.png"),
-    )
-    with progress_bar(len(figures), "visualize", "figure") as bar:
-        for name, draw in figures.items():
-            save_png(draw(), outputs.path(f"plots/{name}.png"))
+    with (
+        progress_bar(len(figures), "visualize", "figure") as bar,
+        # One picture is compressed while the next is drawn.
+        ThreadPoolExecutor(max_workers=1) as compressor,
+    ):
+        written = []
+        for path, draw in figures.items():
+            written.append(compressor.submit(write_png, drawn(draw()), outputs.path(path)))
             bar.update()
-    say(f"visualize: {len(figures)} figures in plots/")
+        for picture in written:
+            picture.result()
+    say(f"visualize: {len(figures)} figures in plots/ and data/")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 CONFIDENCE_LEVEL = 0.95
 _CALIBRATION_BINS = 15
@@ -25,6 +24,8 @@ def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
     It speaks of the choice of test images alone: another random seed for the training moves
     the accuracy by more than that.
     """
+    from scipy.stats import binomtest  # takes half a second, which figures need not wait for
+
     interval = binomtest(correct, total).proportion_ci(CONFIDENCE_LEVEL, method="wilson")
     return float(interval.low), float(interval.high)
 

@@ -208,7 +208,9 @@ def _training_steps(
     def steps(images: Any, labels: Any, batches: Any) -> Any:
         loss_sum = tf.constant(0.0)
         correct = tf.constant(0)
-        for batch in tf.range(batches):
+        batch = tf.constant(0)
+        # Over a `tf.range`, the number of batches would be compiled in, once for each value.
+        while batch < batches:
             with tf.GradientTape() as tape:
                 scores = logits(model, images[batch], training=True)
                 # The sparse form of this loss scatters its gradient, one number after another.
@@ -221,7 +223,8 @@ def _training_steps(
             loss_sum += tf.reduce_sum(losses)
             hits = tf.argmax(scores, axis=-1, output_type=tf.int32) == labels[batch]
             correct += tf.reduce_sum(tf.cast(hits, tf.int32))
+            batch += 1
         return loss_sum, correct
 
-    # A Python number would be compiled in, once for each value.
+    # So would a Python number.
     return lambda images, labels, batches: steps(images, labels, tf.constant(batches))
