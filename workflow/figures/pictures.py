@@ -194,7 +194,7 @@ def all_mistakes(
         top += 1.4
         draw_image(axes, sheet, 0, top, height)
         top += height + 0.2
-    cut = np.bincount(actual).max(initial=0) > most
+    cut = np.bincount(labels).max(initial=0) > most
     shown = f", at most {most} of a class" if cut else ""
     figure.suptitle(f"{len(images)} mistakes on the test images{shown}")
     return figure
