@@ -82,7 +82,9 @@ def visualize(params: Params, outputs: Outputs) -> None:
         ),
         "plots/predictions.png": lambda: grid(first(15), 3, "The first 15 test images"),
         "plots/predictions_5x4.png": lambda: grid(first(20), 4, "The first 20 test images"),
-        "plots/mistakes.png": lambda: grid(most_confident[:MISTAKES], 3, "The most confident mistakes"),
+        "plots/mistakes.png": lambda: grid(
+            most_confident[:MISTAKES], 3, "The most confident mistakes"
+        ),
     }
     with (
         progress_bar(len(figures), "visualize", "figure") as bar,
