@@ -1,5 +1,6 @@
 """Normalize the images as the tutorials do, `x / 255`, and put all arrays into one file."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from workflow.dataset import Blocks, write_arrays
 from workflow.errors import UserError
-from workflow.idx import read_idx
+from workflow.idx import IdxArray, read_idx
 from workflow.params import Params
 from workflow.progress import say
 from workflow.stage import Outputs, run_stage
@@ -33,9 +34,9 @@ def normalize(params: Params, outputs: Outputs) -> None:
         )
     # Uncompressed: the same bytes everywhere, and any row can be read without the others.
     arrays: dict[str, NDArray[np.uint8] | Blocks] = {
-        "train_images": scaled(train_images),
+        "train_images": scaled(RAW / files.train_images.name, train_images),
         "train_labels": train_labels,
-        "test_images": scaled(test_images),
+        "test_images": scaled(RAW / files.test_images.name, test_images),
         "test_labels": test_labels,
     }
     write_arrays(outputs.path("data/normalized.npz"), arrays)
@@ -45,10 +46,22 @@ def normalize(params: Params, outputs: Outputs) -> None:
     )
 
 
-def scaled(images: NDArray[np.uint8]) -> Blocks:
-    """Bring (n, height, width) uint8 pixels to float32 in [0, 1], some images at a time."""
+def scaled(path: Path, images: IdxArray) -> Blocks:
+    """Bring (n, height, width) uint8 pixels to float32 in [0, 1], some images at a time.
+
+    They are read beside the map of their file, whose pages would count as the process's own.
+    """
+
+    def read(start: int) -> NDArray[np.uint8]:
+        shape = (min(IMAGES_AT_A_TIME, len(images) - start), *images.shape[1:])
+        offset = images.offset + start * images[0].size
+        pixels = np.fromfile(path, np.uint8, math.prod(shape), offset=offset)
+        if pixels.size < math.prod(shape):
+            raise UserError(f"{path}: cut short while it was read: run `dvc repro download`")
+        return pixels.reshape(shape)
+
     blocks = (
-        np.divide(images[start : start + IMAGES_AT_A_TIME], np.float32(255), dtype=np.float32)
+        np.divide(read(start), np.float32(255), dtype=np.float32)
         for start in range(0, len(images), IMAGES_AT_A_TIME)
     )
     return Blocks(images.shape, np.dtype(np.float32), blocks)

@@ -88,15 +88,18 @@ def visualize(params: Params, outputs: Outputs) -> None:
     }
     with (
         progress_bar(len(figures), "visualize", "figure") as bar,
-        # One picture is compressed while the next is drawn.
+        # A picture is compressed while the next is drawn.
         ThreadPoolExecutor(max_workers=1) as compressor,
     ):
-        written = []
+        written = None
         for path, draw in figures.items():
-            written.append(compressor.submit(write_png, drawn(draw()), outputs.path(path)))
+            pixels = drawn(draw())
+            if written:
+                written.result()
+            written = compressor.submit(write_png, pixels, outputs.path(path))
             bar.update()
-        for picture in written:
-            picture.result()
+        if written:
+            written.result()
     say(f"visualize: {len(figures)} figures in plots/ and data/")
 
 

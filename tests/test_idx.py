@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays
 
+from stages import normalize
 from workflow.errors import UserError
 from workflow.idx import read_idx, write_idx
 
@@ -50,3 +51,22 @@ def test_a_bad_file_is_named(tmp_path: Path, content: bytes, said: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         read_idx(tmp_path / "none", 1)
+
+
+def test_images_are_scaled_in_blocks(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "images"
+    images = np.arange(10 * 6 * 5).reshape(10, 6, 5).astype(np.uint8)
+    write_idx(path, images)
+    monkeypatch.setattr(normalize, "IMAGES_AT_A_TIME", 4)
+    blocks = list(normalize.scaled(path, read_idx(path, 3)).blocks)
+    assert [len(block) for block in blocks] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate(blocks), images / np.float32(255))
+
+
+def test_a_file_cut_short_while_it_is_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    write_idx(path, np.zeros((10, 6, 5), np.uint8))
+    scaled = normalize.scaled(path, read_idx(path, 3))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="cut short while it was read"):
+        list(scaled.blocks)

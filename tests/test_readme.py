@@ -1,5 +1,7 @@
 """Every command of the README is run, as it stands there, in a fresh clone."""
 
+import csv
+import json
 import re
 import shutil
 import sys
@@ -45,8 +47,6 @@ def test_every_file_that_is_linked_is_there() -> None:
 
 
 def test_numbers_of_the_page_are_the_committed_ones() -> None:
-    import json
-
     metrics = json.loads((ROOT / "metrics/test.json").read_text())
     for name in ("accuracy", "accuracy_interval_low", "accuracy_interval_high"):
         assert f"{metrics[name]:.4f}" in README
@@ -59,6 +59,12 @@ def test_numbers_of_the_page_are_the_committed_ones() -> None:
             pass
         scores = next(line for line in table if "| test accuracy |" in line)
         assert all(f"| {cell} |" in scores for cell in (published, mean, interval)), row
+    outside = (ROOT / "published/table.md").read_text().count("| **no** |")
+    assert f"{outside} of all 14 published scores do not" in README.replace("\n", " ")
+    with (ROOT / "published/results.csv").open() as stream:
+        runs = [row for row in csv.DictReader(stream) if row["recipe"] == "tutorial"]
+    accuracies = sorted(row["test_accuracy"] for row in runs)
+    assert f"{accuracies[0]} and {accuracies[-1]}" in (ROOT / "review.yaml").read_text()
     speed = (ROOT / "benchmarks/results/speed.md").read_text().splitlines()
     quoted = [row for row in README.splitlines() if " × |" in row]
     assert len(quoted) >= 3

@@ -1,10 +1,15 @@
 """The compiled epoch makes the updates that a plain Keras loop makes."""
 
+import os
+import platform
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from workflow import training
 from workflow.dataset import Blocks, StoredArray, read_array, write_arrays
@@ -47,11 +52,22 @@ def trained(path: Path, labels: np.ndarray, chosen: Recipe, seed: int = 5):
         return model, train(model, chosen, images, labels, seed)
 
 
+DENSE = {"layer": "dense", "units": 8, "activation": "relu"}
+LAYERS = {
+    "one": [{"layer": "flatten"}, DENSE],
+    "two": [{"layer": "flatten"}, DENSE, DENSE | {"activation": "tanh"}],
+    "rows of the image first": [DENSE, {"layer": "flatten"}],
+}
+
+
+@pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize("head", ["logits", "softmax"])
 @pytest.mark.parametrize("chunk_bytes", [1, 1000, 10**6])
-def test_same_updates_as_plain_keras(data, head: str, chunk_bytes: int, monkeypatch) -> None:
+def test_same_updates_as_plain_keras(
+    data, layers: str, head: str, chunk_bytes: int, monkeypatch
+) -> None:
     path, images, labels = data
-    chosen = recipe(head=head)
+    chosen = recipe(head=head, layers=LAYERS[layers])
     monkeypatch.setattr(training, "CHUNK_BYTES", chunk_bytes)
     model, history = trained(path, labels, chosen)
 
@@ -75,6 +91,29 @@ def test_same_updates_as_plain_keras(data, head: str, chunk_bytes: int, monkeypa
         assert history[epoch - 1].accuracy == pytest.approx(right / 70)
     for ours, theirs in zip(model.weights, plain.weights, strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="where the flags of XLA are set")
+def test_the_training_program_is_compiled_once(data, tmp_path: Path) -> None:
+    path, _, _ = data
+    dump = tmp_path / "programs"
+    # XLA reads where to write its programs once, hence the process of its own.
+    code = f"""
+from workflow import environment
+environment._X86_64["XLA_FLAGS"] += " --xla_dump_to={dump}"
+environment.apply()
+from pathlib import Path
+from workflow import training
+from workflow.dataset import read_array
+from test_training import recipe, trained
+training.CHUNK_BYTES = 1500  # 4 batches of 7 images of 48 bytes
+trained(Path({str(path)!r}), read_array(Path({str(path)!r}), "labels"), recipe(batch_size=7))
+"""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    # 70 images in batches of 7: two full chunks of 4 batches and one of 2.
+    (program,) = dump.glob("*inference_steps*cpu_after_optimizations.txt")
+    assert "ynn" not in program.read_text()  # a library that goes by the processor
 
 
 def test_held_out_images_are_not_trained_on(data) -> None:
@@ -126,6 +165,23 @@ def test_predictions_are_probabilities_of_the_rows_asked_for(data) -> None:
         scores = model(images[rows]).numpy()
         expected = tf.nn.softmax(scores).numpy() if head == "logits" else scores
         np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
+
+
+def test_a_loaded_model_predicts_what_keras_does(data, tmp_path: Path) -> None:
+    path, images, labels = data
+    for head in ("logits", "softmax"):
+        model, _ = trained(path, labels, recipe(head=head))
+        save_model(model, tmp_path / "model.keras")
+        loaded = load_model(tmp_path / "model.keras")
+        scores = loaded(images).numpy()
+        expected = tf.nn.softmax(scores).numpy() if head == "logits" else scores
+        np.testing.assert_allclose(Predictor(loaded).of(images), expected, rtol=1e-5)
+
+
+def test_reciprocal_square_roots_are_no_estimates() -> None:
+    numbers = np.random.default_rng(0).random(1000, np.float32) + np.float32(0.01)
+    compiled = tf.function(tf.math.rsqrt, jit_compile=True)
+    np.testing.assert_array_equal(compiled(numbers).numpy(), 1 / np.sqrt(numbers))
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -203,3 +259,16 @@ def test_archives_have_no_header_that_depends_on_the_version_of_python(tmp_path:
     local_header = (tmp_path / "ours.npz").read_bytes()[:30]
     assert entry.extract_version < 45  # 45: zip64
     assert local_header[28:30] == b"\0\0"  # no extra field
+
+
+def test_large_archives_are_read_as_well(tmp_path: Path, monkeypatch) -> None:
+    images = np.arange(210, dtype=np.float32).reshape(7, 6, 5)
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    write_arrays(tmp_path / "ours.npz", {"labels": np.arange(7), "images": images})
+    np.testing.assert_array_equal(read_array(tmp_path / "ours.npz", "images"), images)
+
+
+def test_blocks_that_do_not_add_up_are_named(tmp_path: Path) -> None:
+    blocks = Blocks((7, 6), np.dtype(np.float32), [np.zeros((3, 6), np.float32)])
+    with pytest.raises(ValueError, match="images: 200 bytes instead of 296"):
+        write_arrays(tmp_path / "ours.npz", {"images": blocks})

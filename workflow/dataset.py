@@ -126,6 +126,9 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Blocks]) -> Non
     Args:
         path: of the archive.
         arrays: by name; an array, or the blocks of one that need not fit into memory.
+
+    Raises:
+        ValueError: the blocks do not add up to the shape that they were announced with.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
@@ -135,13 +138,16 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Blocks]) -> Non
                 {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape},
             )
             entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, as ever
-            # `np.savez` leaves the size open, which asks for a zip64 header, and those were
-            # written otherwise before Python 3.11.4. Below 2 GiB a known size needs none.
-            entry.file_size = len(header.getvalue()) + array.dtype.itemsize * math.prod(array.shape)
+            # `np.savez` leaves the size open, which asks for a zip64 header, and before Python
+            # 3.11.4 small ones were written otherwise. A known size below 1.9 GiB needs none.
+            size = len(header.getvalue()) + array.dtype.itemsize * math.prod(array.shape)
+            entry.file_size = size
             with archive.open(entry, "w") as stream:
                 stream.write(header.getvalue())
                 for block in array.blocks if isinstance(array, Blocks) else [array]:
                     stream.write(np.ascontiguousarray(block).data)
+            if entry.file_size != size:
+                raise ValueError(f"{name}: {entry.file_size} bytes instead of {size}")
 
 
 def read_array(archive: Path, name: str) -> NDArray[Any]:

@@ -5,12 +5,12 @@ operand and its result lie in memory as they are multiplied. Those cut long sums
 first-level cache that they find, so that the last bits depend on the processor. The gradient
 that TensorFlow would take of a product multiplies transposed operands in place; here they are
 transposed first, which makes every product of a training step one that XLA compiles (see
-workflow/environment.py), and each sum one chain of fused multiply-adds from first to last.
+workflow/environment.py), and each sum of a product of matrices one chain of fused
+multiply-adds from first to last.
 """
 
 from typing import Any
 
-from workflow.recipes import HEAD_LAYER
 from workflow.reproducible import keras, tf
 
 
@@ -28,20 +28,26 @@ def logits(model: Any, images: Any, training: bool) -> Any:
     Returns:
         A (batch, classes) float32 tensor.
     """
+    *hidden, head = model.layers
     values = images
-    for layer in model.layers:
-        if not isinstance(layer, keras.layers.Dense):
+    for layer in hidden:
+        if isinstance(layer, keras.layers.Dense):
+            values = layer.activation(_affine(values, layer))
+        else:
             values = layer(values, training=training)
-            continue
-        values = _product(values, layer.kernel) + layer.bias
-        if layer.name != HEAD_LAYER:
-            values = layer.activation(values)
-    return values
+    return _affine(values, head)
+
+
+def _affine(values: Any, dense: Any) -> Any:
+    """What a dense layer gives for (batch, *, inputs) values before its activation."""
+    flat = tf.reshape(values, (-1, values.shape[-1]))
+    result = _product(flat, dense.kernel) + dense.bias
+    return tf.reshape(result, (-1, *values.shape[1:-1], dense.units))
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _product(values: Any, kernel: Any) -> Any:
-    """The product of (batch, inputs) values and an (inputs, units) kernel."""
+    """The product of (n, inputs) values and an (inputs, units) kernel."""
 
     def gradients(upstream: Any) -> tuple[Any, Any]:
         of_values = tf.matmul(upstream, tf.transpose(kernel))

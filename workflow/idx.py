@@ -7,6 +7,7 @@ dimension as an unsigned 32-bit integer.
 import math
 import struct
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from workflow.errors import UserError
 
 _UNSIGNED_BYTE = 0x08
 
+IdxArray: TypeAlias = "np.memmap[Any, np.dtype[np.uint8]]"
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+
+def read_idx(path: Path, dimensions: int) -> IdxArray:
     """Read an IDX file of unsigned bytes.
 
     Args:

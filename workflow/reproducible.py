@@ -68,12 +68,14 @@ def _without_garbage_collection() -> Iterator[None]:
 
     The search takes a fifth of TensorFlow's import, and as much again when the process ends.
     """
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
-    finally:
         gc.freeze()
-        gc.enable()
+    finally:
+        if enabled:
+            gc.enable()
 
 
 with (

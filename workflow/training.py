@@ -77,7 +77,7 @@ def train(
             f"params.yaml: validation_fraction {recipe.validation_fraction} holds none of the"
             f" {len(images)} images out: raise it, or set it to 0"
         )
-    steps = _training_steps(model, build_optimizer(recipe), recipe)
+    steps = _training_steps(model, build_optimizer(recipe))
     predict_probabilities = Predictor(model)
     history = []
     for epoch in range(1, recipe.epochs + 1):
@@ -139,8 +139,7 @@ class Predictor:
 def cross_entropy(probabilities: NDArray[np.float32], actual: NDArray[np.uint8]) -> float:
     """The mean of -log p(actual class), in nats.
 
-    Keras cuts p off at 1e-7 where the model ends in a softmax and nowhere where it gives
-    logits; here only what float32 cannot hold is cut off, whatever the head.
+    Only what float32 cannot hold is cut off.
     """
     of_actual = probabilities[np.arange(len(actual)), actual]
     return float(-np.log(np.maximum(of_actual, np.finfo(np.float32).tiny), dtype=np.float64).mean())
@@ -197,9 +196,7 @@ def _chunks(
         yield upcoming.result()
 
 
-def _training_steps(
-    model: Any, optimizer: Any, recipe: Recipe
-) -> Callable[[Any, Any, int], tuple[Any, Any]]:
+def _training_steps(model: Any, optimizer: Any) -> Callable[[Any, Any, int], tuple[Any, Any]]:
     """A compiled program that trains on a chunk and returns (sum of losses, number correct)."""
     optimizer.build(model.trainable_variables)
     classes = model.output_shape[-1]
