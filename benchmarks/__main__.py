@@ -314,25 +314,26 @@ def where_time_goes(samples: Samples) -> Figure:
     axes = figure.add_subplot()
     colours = {"imports": SERIES[4], "compile": SERIES[1], "work": SERIES[0]}
     left = 0.0
+    ends = {}
     for stage in STAGES:
-        begin = left
         for part, colour in colours.items():
             width = samples.median(f"{stage} {part}")
             axes.barh(0, width, left=left, color=colour, edgecolor="white", height=0.5)
             left += width
+        ends[stage] = left
+    axes.barh(0, samples.median("dvc"), left=left, color=NEUTRAL, edgecolor="white", height=0.5)
+    ends["DVC"] = left + samples.median("dvc")
+    begin = 0.0
+    for number, (name, end) in enumerate(ends.items()):
+        # In two rows, since the first stages are too short for labels side by side.
         axes.annotate(
-            f"{stage}\n{left - begin:.1f} s",
-            ((begin + left) / 2, 0.3),
-            rotation=30,
+            f"{name} {end - begin:.1f} s",
+            ((begin + end) / 2, 0.26),
+            ((begin + end) / 2, 0.7 - 0.25 * (number % 2)),
+            arrowprops={"arrowstyle": "-", "color": NEUTRAL, "relpos": (0, 0)},
             fontsize=10,
         )
-    axes.barh(0, samples.median("dvc"), left=left, color=NEUTRAL, edgecolor="white", height=0.5)
-    axes.annotate(
-        f"DVC\n{samples.median('dvc'):.1f} s",
-        (left + samples.median("dvc") / 2, 0.3),
-        rotation=30,
-        fontsize=10,
-    )
+        begin = end
     handles = [
         axes.barh(0, 0, color=colour, label=name)
         for name, colour in {**colours, "DVC and starting processes": NEUTRAL}.items()
