@@ -22,7 +22,7 @@ repro: $(VENV)/ready $(PLOTS_PAGE) ## set up, run what is out of date of the pip
 	@echo
 	@dvc metrics show --precision 4 --md metrics/test.json
 	@echo "Pictures: plots/*.png"
-	@echo "Compare with a commit: . $(VENV)/bin/activate && dvc metrics diff HEAD~1"
+	@echo "Change params.yaml, run it again, and compare: . $(VENV)/bin/activate && dvc metrics diff"
 
 published: $(VENV)/ready ## reproduce the tutorials' results: every recipe with every seed
 	dvc repro published/dvc.yaml

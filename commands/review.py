@@ -59,7 +59,7 @@ def main() -> int:
     say(f"review: {review.accuracy.headline}")
     for check in review.checks:
         for line in check.lines if check.passed is False else []:
-            say(f"review: {check.name}: {line}")
+            say(f"review: failed: {check.name}: {line}")
     say(f"review: {FOLDER}/report.md and {(FOLDER / 'index.html').resolve().as_uri()}")
     return 0
 

@@ -33,15 +33,17 @@ class Damage:
         file: in the workspace or in the cache.
         stage: that wrote it, by its address, or None where no lock file mentions it.
         repair: the command that brings the right bytes back.
+        what: is wrong with it.
     """
 
     file: Path
     stage: str | None
     repair: str
+    what: str = "is damaged or was edited"
 
     def __str__(self) -> str:
         whose = f"written by stage {self.stage}" if self.stage else "of an earlier result"
-        return f"{self.file} ({whose}) is damaged or was edited: {self.repair}"
+        return f"{self.file} ({whose}) {self.what}: {self.repair}"
 
 
 def main() -> int:
@@ -52,13 +54,17 @@ def main() -> int:
     stages = resolve(WORKSPACE).lock
     cache = cache_folder()
     objects = sorted((cache / "files" / "md5").glob("??/*"))
-    damages = [*damaged_objects(objects, cache, stages), *damaged_outputs(stages)]
+    damages = [*damaged_objects(objects, cache, stages), *damaged_outputs(stages, cache)]
     for damage in damages:
         say(f"verify: {damage}")
     if damages:
         return 1
-    outputs = sum(len(stage.outs) for stage in stages.values())
-    say(f"verify: {outputs} outputs and {len(objects)} cache objects are as recorded")
+    outputs = [Path(out.path) for stage in stages.values() for out in stage.outs]
+    missing = [str(path) for path in outputs if not path.exists()]
+    if missing:
+        say(f"verify: not there, to be had by `dvc checkout` or `dvc repro`: {', '.join(missing)}")
+    hashed = len(outputs) - len(missing)
+    say(f"verify: {hashed} outputs and {len(objects)} cache objects are as recorded")
     return 0
 
 
@@ -86,7 +92,7 @@ def damaged_objects(
             bar.update()
 
 
-def damaged_outputs(stages: dict[str, LockedStage]) -> Iterator[Damage]:
+def damaged_outputs(stages: dict[str, LockedStage], cache: Path) -> Iterator[Damage]:
     """Hash each output that is there and compare with the lock file.
 
     Outputs that are not there have not been reproduced yet, which is no damage.
@@ -94,7 +100,13 @@ def damaged_outputs(stages: dict[str, LockedStage]) -> Iterator[Damage]:
     for name, stage in stages.items():
         for out in stage.outs:
             path = Path(out.path)
-            if path.exists() and md5_of(path) != out.md5:
+            found = md5_of(path) if path.exists() else out.md5
+            if found == out.md5:
+                continue
+            if all(object_path(cache, md5).exists() for md5 in (found, out.md5)):
+                checkout = f"dvc checkout {shlex.quote(out.path)}"
+                yield Damage(path, name, checkout, "is of another run")
+            else:
                 yield Damage(path, name, _made_again(name, out.path))
 
 

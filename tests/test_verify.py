@@ -75,6 +75,30 @@ def test_an_object_that_no_lock_mentions_is_checked_as_well(reproduced: Project)
     assert "of an earlier result" in said
 
 
+def test_the_model_of_another_run_is_not_called_damaged(reproduced: Project) -> None:
+    reproduced.edit_params(lambda params: params.update(seed=7))
+    reproduced.repro()
+    reproduced.ok("git", "restore", ".")
+    status, said = verify(reproduced)
+    assert status == 1
+    assert "models/model.keras (written by stage train) is of another run" in said
+    assert "damaged" not in said
+    for line in said.splitlines():
+        reproduced.ok("sh", "-c", line.split("another run: ")[1])
+    status, said = verify(reproduced)
+    assert status == 0, said
+
+
+def test_an_output_that_is_not_there_is_not_counted(reproduced: Project) -> None:
+    _, before = verify(reproduced)
+    (reproduced.root / "models/model.keras").unlink()
+    status, said = verify(reproduced)
+    assert status == 0
+    named, counted = said.splitlines()
+    assert "not there" in named and "models/model.keras" in named
+    assert int(counted.split()[1]) == int(before.split()[1]) - 1
+
+
 def test_without_a_lock_file_one_line_says_so(tiny: Project) -> None:
     (tiny.root / "dvc.lock").unlink()
     status, said = verify(tiny)

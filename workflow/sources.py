@@ -264,4 +264,7 @@ def _decompress(brought: Path, target: Path, sha256: str) -> None:
         raise SourceError(f"no whole gzip file ({error})") from None
     if digest.hexdigest() != sha256:
         target.unlink()
-        raise SourceError(f"wrong bytes: SHA-256 {digest.hexdigest()[:12]}…, not {sha256[:12]}…")
+        raise SourceError(
+            f"wrong bytes: SHA-256 {digest.hexdigest()}, not {sha256[:12]}… as data.files in"
+            " params.yaml has it"
+        )
