@@ -1,19 +1,22 @@
 """What must not depend on the processor, as hashes: run by test_bits.py under several of them.
 
 `python tests/arithmetic.py [NAME=VALUE …]` sets those variables of the stages' environment to
-other values first.
+other values first; `XLA_FLAGS=+FLAG` adds a flag to ours, of which the last one counts.
 """
 
 import hashlib
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from workflow import environment
 
-environment._X86_64.update(pair.split("=", 1) for pair in sys.argv[1:])
+for name, value in (pair.split("=", 1) for pair in sys.argv[1:]):
+    ours = environment._X86_64[name]
+    environment._X86_64[name] = f"{ours} {value[1:]}" if value.startswith("+") else value
 environment.apply()
 
 import numpy as np  # noqa: E402
@@ -25,46 +28,61 @@ from workflow.reproducible import set_seed, tf  # noqa: E402
 from workflow.training import Predictor, train  # noqa: E402
 
 IMAGES = 150
-CLASSES = 7
-# Wider than any first-level cache holds, and no multiple of a vector.
-RECIPES = (
-    {"units": 300, "batch_size": 140, "head": "softmax"},
-    {"units": 37, "batch_size": 7, "head": "logits"},
-    # Products of a matrix and a vector.
-    {"units": 1, "batch_size": 149, "head": "softmax"},
+ADAM = {"name": "adam", "learning_rate": 0.001}
+MOMENTUM = {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe of two hidden layers."""
+
+    units: int
+    batch_size: int
+    classes: int
+    head: str
+    optimizer: dict[str, object]
+
+
+CASES = (
+    # Wider than any first-level cache holds, and no multiple of a vector.
+    Case(300, 140, 7, "softmax", ADAM),
+    Case(37, 7, 131, "logits", MOMENTUM),
+    # Products of a matrix and a vector, from either side.
+    Case(1, 149, 7, "softmax", ADAM),
+    Case(66, 1, 2, "logits", ADAM),
 )
 # What batch normalisation and the activations are made of.
 FUNCTIONS = (tf.math.rsqrt, lambda x: 1 / tf.sqrt(x), tf.exp, tf.math.log, tf.tanh, tf.math.erf)
 
 
-def trained(archive: Path, units: int, batch_size: int, head: str) -> bytes:
-    """The weights of two hidden layers after an epoch, and what they make of the images."""
-    hidden = {"layer": "dense", "units": units, "activation": "gelu"}
+def trained(archive: Path, case: Case) -> bytes:
+    """The weights after an epoch, and what they make of the images."""
+    hidden = {"layer": "dense", "units": case.units, "activation": "gelu"}
     recipe = Recipe.model_validate(
         {
             "layers": [{"layer": "flatten"}, hidden, hidden],
-            "head": head,
-            "optimizer": {"name": "adam", "learning_rate": 0.001},
-            "batch_size": batch_size,
+            "head": case.head,
+            "optimizer": case.optimizer,
+            "batch_size": case.batch_size,
             "epochs": 1,
         }
     )
     set_seed(1)
-    labels = np.arange(IMAGES).astype(np.uint8) % CLASSES
+    labels = np.arange(IMAGES).astype(np.uint8) % case.classes
     with StoredArray(archive, "images") as images:
-        model = build_model(recipe, images.shape[1:], CLASSES)
+        model = build_model(recipe, images.shape[1:], case.classes)
         train(model, recipe, images, labels, 1)
         probabilities = Predictor(model)(images, np.arange(IMAGES))
     return b"".join(weight.numpy().tobytes() for weight in model.weights) + probabilities.tobytes()
 
 
 def main() -> None:
-    """Print a hash for each recipe and each function."""
+    """Print a hash for each case and each function."""
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, "images.npz")
         write_arrays(archive, {"images": random.random((IMAGES, 28, 28), np.float32)})
-        results = [trained(archive, **settings) for settings in RECIPES]
+        results = [trained(archive, case) for case in CASES]
     numbers = tf.constant(random.random(4096, np.float32) + 0.01)
     for function in FUNCTIONS:
         results.append(tf.function(function, jit_compile=True)(numbers).numpy().tobytes())

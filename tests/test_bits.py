@@ -147,8 +147,18 @@ def arithmetic(real: Project) -> str:
     return real.ok("python", "tests/arithmetic.py")
 
 
-def test_no_product_is_left_to_a_library(real: Project, arithmetic: str) -> None:
-    assert real.ok("python", "tests/arithmetic.py", "ONEDNN_MAX_CPU_ISA=SSE41") == arithmetic
+NARROWER = {
+    "a library of SSE4.1": ["ONEDNN_MAX_CPU_ISA=SSE41"],
+    "vectors of AVX2": ["XLA_FLAGS=+--xla_cpu_max_isa=AVX2"],
+    "vectors of 128 bits": ["XLA_FLAGS=+--xla_cpu_prefer_vector_width=128"],
+}
+
+
+@pytest.mark.parametrize("narrower", NARROWER)
+def test_no_sum_is_cut_by_the_width_of_vectors(
+    narrower: str, real: Project, arithmetic: str
+) -> None:
+    assert real.ok("python", "tests/arithmetic.py", *NARROWER[narrower]) == arithmetic
 
 
 @pytest.mark.slow

@@ -1,27 +1,45 @@
 """The environment variables that make results independent of the processor.
 
 Numerical libraries pick their code by the processor that they find, and a wider
-vector unit adds in another order. So each is held to AVX2 with FMA, which every
-x86-64 processor since 2013 has. The values belong to the locked versions of the
-packages: XLA, for one, stops the program at a flag that it does not know.
+vector unit adds in another order. So the libraries are held to AVX2 with FMA, which every
+x86-64 processor since 2013 has. What XLA compiles may use AVX-512: there, each sum is one chain
+of additions whichever the width, so that the bits are the same and the time is not. The values
+belong to the locked versions of the packages: XLA, for one, stops the program at a flag that it
+does not know.
 """
 
 import os
 import platform
 import sys
+from pathlib import Path
 
 _AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 
+
+def _processor_has(feature: str) -> bool:
+    """Whether Linux names a feature of this processor; False on other systems."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and feature in cpuinfo.read_text(encoding="utf-8").split()
+
+
+# How XLA cuts matrix products: rows, terms of the sum, columns in vectors. It decides what is
+# kept in registers, hence the time, and never the bits: 6 rows of 2 vectors fill the 16 registers
+# of AVX2, 8 of 2 suit the 32 of AVX-512. With more than 2 vectors XLA writes past the end of
+# results whose width is no multiple of them all.
+_GEMM_TILE = "8:8:2*vectwidth" if _processor_has("avx512f") else "6:16:2*vectwidth"
+
 _XLA_FLAGS = (
-    "--xla_cpu_max_isa=AVX2",
+    "--xla_cpu_max_isa=AVX512",
+    "--xla_cpu_prefer_vector_width=512",
     # No kernel library that goes by the processor.
     "--xla_cpu_experimental_ynn_fusion_type=",
     # No Eigen either, which cuts its sums by the size of the first-level cache: matrix products
-    # are compiled (those that workflow/forward.py writes), in tiles of 6 rows and 2 vectors,
-    # which fill the 16 registers of AVX2.
+    # are compiled (those that workflow/forward.py writes).
     "--xla_cpu_multi_thread_eigen=false",
-    "--xla_backend_extra_options="
-    "xla_force_enable_experimental_llvm_ir_gemm,xla_llvm_ir_gemm_tile_size=6:16:2*vectwidth,"
+    "--xla_backend_extra_options=xla_force_enable_experimental_llvm_ir_gemm,"
+    f"xla_llvm_ir_gemm_tile_size={_GEMM_TILE},"
+    # What reads the same arrays is one pass over them, such as Adam's two moments.
+    "xla_cpu_use_multi_output_fusion,"
     # No estimates of reciprocal square roots, whose last bits are the processor maker's own.
     "xla_cpu_disable_platform_dependent_math",
 )

@@ -50,8 +50,20 @@ def _product(values: Any, kernel: Any) -> Any:
     """The product of (n, inputs) values and an (inputs, units) kernel."""
 
     def gradients(upstream: Any) -> tuple[Any, Any]:
-        of_values = tf.matmul(upstream, tf.transpose(kernel))
-        of_kernel = tf.matmul(tf.transpose(values), upstream)
+        of_values = _of_matrices(upstream, tf.transpose(kernel))
+        of_kernel = _of_matrices(tf.transpose(values), upstream)
         return of_values, of_kernel
 
-    return tf.matmul(values, kernel), gradients
+    return _of_matrices(values, kernel), gradients
+
+
+def _of_matrices(left: Any, right: Any) -> Any:
+    """The product of two matrices, of which neither is left to be a vector.
+
+    XLA sums the product with a vector in as many parts as the processor's vectors have elements.
+    So a single row or column gets a second one, of zeros.
+    """
+    rows, columns = left.shape[0], right.shape[1]
+    left = tf.pad(left, ((0, int(rows == 1)), (0, 0)))
+    right = tf.pad(right, ((0, 0), (0, int(columns == 1))))
+    return tf.matmul(left, right)[:rows, :columns]
