@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from workflow.metrics import (
     accuracy_interval,
@@ -30,12 +31,12 @@ def test_precision_recall_and_f1() -> None:
     assert [s.f1 for s in scores] == pytest.approx([4 / 5, 1 / 2, 2 / 3, 0])
 
 
-def test_wilson_interval() -> None:
-    # Wilson (1927) by its formula: z = 1.959964.
-    z, n, p = 1.959963985, 10_000, 0.88
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert accuracy_interval(8800, n) == pytest.approx((middle - half, middle + half), abs=1e-9)
+@pytest.mark.parametrize(("correct", "total"), [(0, 1), (0, 40), (40, 40), (1, 3), (8753, 10000)])
+def test_the_interval_is_that_of_scipy(correct: int, total: int) -> None:
+    interval = binomtest(correct, total).proportion_ci(method="wilson")
+    assert accuracy_interval(correct, total) == pytest.approx(
+        (interval.low, interval.high), abs=1e-12
+    )
 
 
 def test_calibration_error() -> None:

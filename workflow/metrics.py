@@ -1,6 +1,8 @@
 """How good predictions are. Labels are class indices, probabilities float32."""
 
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +24,13 @@ def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
     """The 95 % confidence interval of an accuracy, by Wilson's score method (1927).
 
     It speaks of the choice of test images alone: another random seed for the training moves
-    the accuracy by more than that.
+    the accuracy by more than that. (SciPy has the same, and takes a third of a second to import.)
     """
-    from scipy.stats import binomtest  # takes half a second, which figures need not wait for
-
-    interval = binomtest(correct, total).proportion_ci(CONFIDENCE_LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
+    z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)
+    rate, spread = correct / total, z**2 / total
+    middle = (rate + spread / 2) / (1 + spread)
+    reach = z * sqrt(rate * (1 - rate) / total + spread / (4 * total)) / (1 + spread)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def scores_per_class(counts: NDArray[np.int64]) -> list[ClassScores]:
