@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from workflow import training
+from workflow import forward, training
 from workflow.dataset import Blocks, StoredArray, read_array, write_arrays
 from workflow.errors import UserError
 from workflow.params import Recipe
@@ -103,7 +103,7 @@ from workflow import environment
 environment._X86_64["XLA_FLAGS"] += " --xla_dump_to={dump}"
 environment.apply()
 from pathlib import Path
-from workflow import training
+from workflow import forward, training
 from workflow.dataset import read_array
 from test_training import recipe, trained
 training.CHUNK_BYTES = 1500  # 4 batches of 7 images of 48 bytes
@@ -176,6 +176,44 @@ def test_a_loaded_model_predicts_what_keras_does(data, tmp_path: Path) -> None:
         scores = loaded(images).numpy()
         expected = tf.nn.softmax(scores).numpy() if head == "logits" else scores
         np.testing.assert_allclose(Predictor(loaded).of(images), expected, rtol=1e-5)
+
+
+# Around the widths at which XLA cuts a product: a cut that does not fit writes past the result.
+@pytest.mark.parametrize("columns", [1, 2, 10, 15, 17, 31, 33, 48, 63, 65, 96, 100, 129, 144, 300])
+@pytest.mark.parametrize("rows", [1, 7, 33])
+def test_products_are_those_of_numpy(rows: int, columns: int) -> None:
+    random = np.random.default_rng(0)
+    for inputs in (1, 9, 70):
+        values = random.standard_normal((rows, inputs), np.float32)
+        kernel = random.standard_normal((inputs, columns), np.float32)
+        upstream = random.standard_normal((rows, columns), np.float32)
+
+        @tf.function(jit_compile=True, autograph=False)
+        def compiled(values, kernel, upstream):
+            with tf.GradientTape() as tape:
+                tape.watch((values, kernel))
+                product = forward._product(values, kernel)
+            return product, *tape.gradient(product, (values, kernel), upstream)
+
+        found = compiled(*map(tf.constant, (values, kernel, upstream)))
+        expected = (values @ kernel, upstream @ kernel.T, values.T @ upstream)
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_all_of_tensorflow_is_there_when_it_is_used() -> None:
+    # In a process of its own, since what is looked at here is loaded for good.
+    code = """
+import sys
+import workflow.reproducible
+for _ in range(3):  # what one brings along may wait for its first use, too
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tensorflow._api."):
+            dir(module)
+print(workflow.reproducible.tf.compat.v1.nn.relu.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "relu\n"), done.stderr
 
 
 def test_reciprocal_square_roots_are_no_estimates() -> None:

@@ -10,6 +10,8 @@ batches, the last one smaller where the images do not divide evenly.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -80,11 +82,10 @@ def train(
     steps = _training_steps(model, build_optimizer(recipe))
     predict_probabilities = Predictor(model)
     history = []
-    for epoch in range(1, recipe.epochs + 1):
-        # A generator of its own for every epoch: its order does not hang on earlier ones.
-        order = np.random.default_rng([seed, epoch]).permutation(trained_on)
+    chunks = _chunks(images, labels, trained_on, recipe, seed)
+    for epoch, of_epoch in groupby(chunks, key=attrgetter("epoch")):
         loss_sum, correct = 0.0, 0
-        for chunk in _chunks(images, labels, order, recipe.batch_size):
+        for chunk in of_epoch:
             chunk_loss, chunk_correct = steps(chunk.images, chunk.labels, chunk.batches)
             loss_sum += float(chunk_loss)
             correct += int(chunk_correct)
@@ -112,7 +113,7 @@ class Predictor:
     def __init__(self, model: Any) -> None:
         """Args: `model`, from `build_model`, possibly saved and loaded since."""
 
-        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+        @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
         def probabilities(images: Any) -> Any:
             return tf.nn.softmax(logits(model, images, training=False))
 
@@ -153,47 +154,56 @@ class _Chunk:
     batch size) int32 one, and the first `batches` of them are to be used.
     """
 
+    epoch: int
     images: Any
     labels: Any
     batches: int
 
 
 def _chunks(
-    images: StoredArray, labels: NDArray[np.uint8], order: NDArray[np.int64], batch_size: int
+    images: StoredArray, labels: NDArray[np.uint8], count: int, recipe: Recipe, seed: int
 ) -> Iterator[_Chunk]:
-    """The images in the given order, in chunks of one shape and a last, smaller batch.
+    """The first `count` images, epoch after epoch, in chunks of one shape and a smaller last batch.
 
     Every shape is compiled once; the last batch has one of its own only where the images do
     not divide evenly. A thread reads the next chunk while the program runs on this one.
     """
-    batch_bytes = batch_size * images.dtype.itemsize * int(np.prod(images.shape[1:]))
+    batch_bytes = recipe.batch_size * images.dtype.itemsize * int(np.prod(images.shape[1:]))
     capacity = max(1, CHUNK_BYTES // batch_bytes)
-    even = len(order) - len(order) % batch_size
-    starts = range(0, even, capacity * batch_size)
-    parts = [order[:even][start : start + starts.step] for start in starts]
+    even = count - count % recipe.batch_size
 
-    def read(rows: NDArray[np.int64], capacity: int, batch_size: int) -> _Chunk:
+    def read(epoch: int, rows: NDArray[np.int64], capacity: int, batch_size: int) -> _Chunk:
         length = capacity * batch_size
         padded_labels = np.zeros(length, np.int32)
         padded_labels[: len(rows)] = labels[rows]
         shaped = images.take(rows, length).reshape(capacity, batch_size, *images.shape[1:])
         # TensorFlow copies what it gets, which is better done here than between two chunks.
         return _Chunk(
+            epoch,
             tf.constant(shaped),
             tf.constant(padded_labels.reshape(capacity, batch_size)),
             len(rows) // batch_size,
         )
 
-    jobs = [(part, capacity, batch_size) for part in parts]
-    if even < len(order):
-        jobs.append((order[even:], 1, len(order) - even))
+    def jobs() -> Iterator[tuple[int, NDArray[np.int64], int, int]]:
+        for epoch in range(1, recipe.epochs + 1):
+            # A generator of its own for every epoch: its order does not hang on earlier ones.
+            order = np.random.default_rng([seed, epoch]).permutation(count)
+            for start in range(0, even, capacity * recipe.batch_size):
+                rows = order[start : min(even, start + capacity * recipe.batch_size)]
+                yield epoch, rows, capacity, recipe.batch_size
+            if even < count:
+                yield epoch, order[even:], 1, count - even
+
     with ThreadPoolExecutor(max_workers=1) as reader:
-        upcoming = reader.submit(read, *jobs[0])
-        for job in jobs[1:]:
-            chunk = upcoming.result()
-            upcoming = reader.submit(read, *job)
-            yield chunk
-        yield upcoming.result()
+        upcoming = None
+        for job in jobs():
+            following = reader.submit(read, *job)
+            if upcoming:
+                yield upcoming.result()
+            upcoming = following
+        if upcoming:
+            yield upcoming.result()
 
 
 def _training_steps(model: Any, optimizer: Any) -> Callable[[Any, Any, int], tuple[Any, Any]]:
@@ -201,13 +211,10 @@ def _training_steps(model: Any, optimizer: Any) -> Callable[[Any, Any, int], tup
     optimizer.build(model.trainable_variables)
     classes = model.output_shape[-1]
 
-    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    # Without AutoGraph: rewriting this takes it as long as tracing takes TensorFlow.
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def steps(images: Any, labels: Any, batches: Any) -> Any:
-        loss_sum = tf.constant(0.0)
-        correct = tf.constant(0)
-        batch = tf.constant(0)
-        # Over a `tf.range`, the number of batches would be compiled in, once for each value.
-        while batch < batches:
+        def step(batch: Any, loss_sum: Any, correct: Any) -> Any:
             with tf.GradientTape() as tape:
                 scores = logits(model, images[batch], training=True)
                 # The sparse form of this loss scatters its gradient, one number after another.
@@ -217,11 +224,16 @@ def _training_steps(model: Any, optimizer: Any) -> Callable[[Any, Any, int], tup
                 loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, model.trainable_variables)
             optimizer.apply(gradients, model.trainable_variables)
-            loss_sum += tf.reduce_sum(losses)
             hits = tf.argmax(scores, axis=-1, output_type=tf.int32) == labels[batch]
-            correct += tf.reduce_sum(tf.cast(hits, tf.int32))
-            batch += 1
+            return (
+                batch + 1,
+                loss_sum + tf.reduce_sum(losses),
+                correct + tf.reduce_sum(tf.cast(hits, tf.int32)),
+            )
+
+        start = tf.constant(0), tf.constant(0.0), tf.constant(0)
+        _, loss_sum, correct = tf.while_loop(lambda batch, *_: batch < batches, step, start)
         return loss_sum, correct
 
-    # So would a Python number.
+    # A Python number would be compiled in, once for each value.
     return lambda images, labels, batches: steps(images, labels, tf.constant(batches))
