@@ -52,9 +52,9 @@ def _start_up_notes_held_back() -> Iterator[None]:
 
 _M_ARENA_MAX = -8  # of malloc.h
 
-# Keras imports these where it finds them, for data frames, pictures and plots. Without them
+# Keras imports these where it finds them, for data frames, pictures and reports. Without them
 # it starts a fifth faster and takes 70 MB less; whoever needs one imports it as ever.
-_NOT_FOR_KERAS = ("matplotlib", "pandas", "PIL", "scipy")
+_NOT_FOR_KERAS = ("matplotlib", "pandas", "PIL", "requests", "scipy")
 
 
 @contextmanager
