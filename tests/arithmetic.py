@@ -9,6 +9,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -21,6 +22,7 @@ environment.apply()
 
 import numpy as np  # noqa: E402
 
+from workflow import forward  # noqa: E402
 from workflow.dataset import StoredArray, write_arrays  # noqa: E402
 from workflow.params import Recipe  # noqa: E402
 from workflow.recipes import build_model  # noqa: E402
@@ -76,6 +78,39 @@ def trained(archive: Path, case: Case) -> bytes:
     return b"".join(weight.numpy().tobytes() for weight in model.weights) + probabilities.tobytes()
 
 
+def convolution(images: Any, kernel: Any) -> Any:
+    """(n, height, width, inputs) images under a (3, 3, inputs, outputs) kernel, as one product."""
+    _, height, width, inputs = images.shape
+    padded = tf.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    shifted = [padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    rows = tf.reshape(tf.concat(shifted, axis=-1), (-1, 9 * inputs))
+    outputs = kernel.shape[-1]
+    product = forward._product_and_bias(rows, tf.reshape(kernel, (-1, outputs)), tf.zeros(outputs))
+    return tf.reshape(product, (-1, height, width, outputs))
+
+
+def normalization(images: Any, _: Any) -> Any:
+    """Each channel with mean 0 and variance 1 over the batch."""
+    rows = tf.reshape(images, (-1, images.shape[-1]))
+    centred = rows - forward._column_sums(rows) / rows.shape[0]
+    variance = forward._column_sums(centred * centred) / rows.shape[0]
+    return centred * tf.math.rsqrt(variance + 1e-3)
+
+
+def value_and_gradients(function: Any, images: Any, kernel: Any) -> bytes:
+    """What a function gives, and the gradients of the sum of its squares."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def compiled() -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch((images, kernel))
+            value = function(images, kernel)
+        gradients = tape.gradient(value, (images, kernel), value)
+        return value, *(gradient for gradient in gradients if gradient is not None)
+
+    return b"".join(result.numpy().tobytes() for result in compiled())
+
+
 def main() -> None:
     """Print a hash for each case and each function."""
     random = np.random.default_rng(0)
@@ -86,6 +121,9 @@ def main() -> None:
     numbers = tf.constant(random.random(4096, np.float32) + 0.01)
     for function in FUNCTIONS:
         results.append(tf.function(function, jit_compile=True)(numbers).numpy().tobytes())
+    channels = tf.constant(random.random((9, 28, 28, 5), np.float32))
+    kernel = tf.constant(random.standard_normal((3, 3, 5, 20), np.float32))
+    results += [value_and_gradients(f, channels, kernel) for f in (convolution, normalization)]
     print(*(hashlib.sha256(result).hexdigest()[:16] for result in results))
 
 

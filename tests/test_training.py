@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import zipfile
@@ -113,7 +114,15 @@ trained(Path({str(path)!r}), read_array(Path({str(path)!r}), "labels"), recipe(b
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     # 70 images in batches of 7: two full chunks of 4 batches and one of 2.
     (program,) = dump.glob("*inference_steps*cpu_after_optimizations.txt")
-    assert "ynn" not in program.read_text()  # a library that goes by the processor
+    text = program.read_text()
+    assert "ynn" not in text  # a library that goes by the processor
+    assert "custom-call" not in text  # any other
+    # A reduction is one that the compiler may cut as it likes, which is harmless for a maximum.
+    of_floats = re.findall(r"= f32\S* reduce\(.*to_apply=(%[\w.-]+)", text)
+    assert of_floats
+    for name in of_floats:
+        body = text[text.index(f"\n{name} ") :].partition("\n}")[0]
+        assert " maximum(" in body, body
 
 
 def test_held_out_images_are_not_trained_on(data) -> None:
@@ -186,17 +195,23 @@ def test_products_are_those_of_numpy(rows: int, columns: int) -> None:
     for inputs in (1, 9, 70):
         values = random.standard_normal((rows, inputs), np.float32)
         kernel = random.standard_normal((inputs, columns), np.float32)
+        bias = random.standard_normal(columns, np.float32)
         upstream = random.standard_normal((rows, columns), np.float32)
 
         @tf.function(jit_compile=True, autograph=False)
-        def compiled(values, kernel, upstream):
+        def compiled(values, kernel, bias, upstream):
             with tf.GradientTape() as tape:
-                tape.watch((values, kernel))
-                product = forward._product(values, kernel)
-            return product, *tape.gradient(product, (values, kernel), upstream)
+                tape.watch((values, kernel, bias))
+                product = forward._product_and_bias(values, kernel, bias)
+            return product, *tape.gradient(product, (values, kernel, bias), upstream)
 
-        found = compiled(*map(tf.constant, (values, kernel, upstream)))
-        expected = (values @ kernel, upstream @ kernel.T, values.T @ upstream)
+        found = compiled(*map(tf.constant, (values, kernel, bias, upstream)))
+        expected = (
+            values @ kernel + bias,
+            upstream @ kernel.T,
+            values.T @ upstream,
+            upstream.sum(0),
+        )
         for ours, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4, atol=1e-4)
 

@@ -1,12 +1,13 @@
-"""What a model computes for a batch of images, in products that XLA compiles itself.
+"""What a model computes for a batch of images, in sums that are the same on every processor.
 
 XLA hands a matrix product to a library of the processor's maker or to Eigen unless its right
 operand and its result lie in memory as they are multiplied. Those cut long sums to fit the
 first-level cache that they find, so that the last bits depend on the processor. The gradient
 that TensorFlow would take of a product multiplies transposed operands in place; here they are
 transposed first, which makes every product of a training step one that XLA compiles (see
-workflow/environment.py), and each sum of a product of matrices one chain of fused
-multiply-adds from first to last.
+workflow/environment.py), and each of its sums one chain of fused multiply-adds from first to
+last. Any other sum XLA lets the compiler reorder, as suits the vectors and the loops of the
+processor at hand. So there is none: what is to be summed is multiplied by ones.
 """
 
 from typing import Any
@@ -38,26 +39,73 @@ def logits(model: Any, images: Any, training: bool) -> Any:
     return _affine(values, head)
 
 
+def softmax(scores: Any) -> Any:
+    """The probabilities of (n, classes) logits."""
+    exponentials = tf.exp(_shifted(scores))
+    return exponentials / _row_sums(exponentials)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def cross_entropies(scores: Any, one_hot: Any) -> Any:
+    """The loss of each image, -log p(actual class) in nats.
+
+    Args:
+        scores: (n, classes) logits.
+        one_hot: (n, classes) ones at the actual classes, zeros elsewhere. (Indices would make the
+            gradient a scatter, one number after another.)
+
+    Returns:
+        An (n, 1) float32 tensor.
+    """
+    shifted = _shifted(scores)
+    log_probabilities = shifted - tf.math.log(_row_sums(tf.exp(shifted)))
+
+    def gradients(upstream: Any) -> tuple[Any, None]:
+        return tf.exp(log_probabilities) * upstream - one_hot * upstream, None
+
+    return -_row_sums(one_hot * log_probabilities), gradients
+
+
+def total(column: Any) -> Any:
+    """The sum of an (n, 1) tensor, a scalar."""
+    return _column_sums(column)[0]
+
+
+def _shifted(scores: Any) -> Any:
+    """Logits less the largest of their row, so that no exponential overflows."""
+    return scores - tf.reduce_max(scores, axis=-1, keepdims=True)
+
+
 def _affine(values: Any, dense: Any) -> Any:
     """What a dense layer gives for (batch, *, inputs) values before its activation."""
     flat = tf.reshape(values, (-1, values.shape[-1]))
-    result = _product(flat, dense.kernel) + dense.bias
+    result = _product_and_bias(flat, dense.kernel, dense.bias)
     return tf.reshape(result, (-1, *values.shape[1:-1], dense.units))
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _product(values: Any, kernel: Any) -> Any:
-    """The product of (n, inputs) values and an (inputs, units) kernel."""
+def _product_and_bias(values: Any, kernel: Any, bias: Any) -> Any:
+    """(n, inputs) values times an (inputs, units) kernel, plus (units,) bias."""
 
-    def gradients(upstream: Any) -> tuple[Any, Any]:
-        of_values = _of_matrices(upstream, tf.transpose(kernel))
-        of_kernel = _of_matrices(tf.transpose(values), upstream)
-        return of_values, of_kernel
+    def gradients(upstream: Any) -> tuple[Any, Any, Any]:
+        of_values = _product(upstream, tf.transpose(kernel))
+        of_kernel = _product(tf.transpose(values), upstream)
+        return of_values, of_kernel, _column_sums(upstream)
 
-    return _of_matrices(values, kernel), gradients
+    return _product(values, kernel) + bias, gradients
 
 
-def _of_matrices(left: Any, right: Any) -> Any:
+def _column_sums(matrix: Any) -> Any:
+    """(n, m) to (m,)."""
+    return _product(tf.ones((1, matrix.shape[0])), matrix)[0]
+
+
+def _row_sums(matrix: Any) -> Any:
+    """(n, m) to (n, 1)."""
+    return _product(matrix, tf.ones((matrix.shape[1], 1)))
+
+
+def _product(left: Any, right: Any) -> Any:
     """The product of two matrices, of which neither is left to be a vector.
 
     XLA sums the product with a vector in as many parts as the processor's vectors have elements.

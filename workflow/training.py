@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from workflow.dataset import StoredArray
 from workflow.errors import UserError
-from workflow.forward import logits
+from workflow.forward import cross_entropies, logits, softmax, total
 from workflow.params import Recipe
 from workflow.recipes import build_optimizer
 from workflow.reproducible import tf
@@ -115,7 +115,7 @@ class Predictor:
 
         @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
         def probabilities(images: Any) -> Any:
-            return tf.nn.softmax(logits(model, images, training=False))
+            return softmax(logits(model, images, training=False))
 
         self._probabilities = probabilities
 
@@ -217,17 +217,15 @@ def _training_steps(model: Any, optimizer: Any) -> Callable[[Any, Any, int], tup
         def step(batch: Any, loss_sum: Any, correct: Any) -> Any:
             with tf.GradientTape() as tape:
                 scores = logits(model, images[batch], training=True)
-                # The sparse form of this loss scatters its gradient, one number after another.
-                losses = tf.nn.softmax_cross_entropy_with_logits(
-                    tf.one_hot(labels[batch], classes), scores
-                )
-                loss = tf.reduce_mean(losses)
-            gradients = tape.gradient(loss, model.trainable_variables)
+                losses = cross_entropies(scores, tf.one_hot(labels[batch], classes))
+            # Of the mean loss, without the sum that a mean is.
+            shares = tf.fill(losses.shape, 1 / losses.shape[0])
+            gradients = tape.gradient(losses, model.trainable_variables, shares)
             optimizer.apply(gradients, model.trainable_variables)
             hits = tf.argmax(scores, axis=-1, output_type=tf.int32) == labels[batch]
             return (
                 batch + 1,
-                loss_sum + tf.reduce_sum(losses),
+                loss_sum + total(losses),
                 correct + tf.reduce_sum(tf.cast(hits, tf.int32)),
             )
 
