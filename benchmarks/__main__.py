@@ -58,10 +58,11 @@ PAGE_SECTIONS = (
     ),
     (
         "Growth",
-        "The images are repeated with small shifts. Time grows with the data, that of `train`"
-        " more slowly. Memory hardly grows: `normalize` writes and `train` reads some images at"
-        " a time. What ends it is the disk, which holds the normalized images twice: in the"
-        " workspace and in DVC's cache. Then the cache has to move to a larger one.",
+        "The images are repeated with small shifts. Time grows more slowly than the data, but for"
+        " `normalize`, which from a gigabyte or two on waits for the disk. Memory hardly grows:"
+        " `normalize` writes and `train` reads some images at a time. What ends it is the disk,"
+        " which holds the normalized images twice: in the workspace and in DVC's cache. Then the"
+        " cache has to move to a larger one.",
         "growth.md",
         "growth.png",
     ),
@@ -406,7 +407,8 @@ def growth_chart(samples: dict[int, dict[str, tuple[float, float]]]) -> Figure:
         axes.set_xticks(list(samples), [str(factor) for factor in samples])
         axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
-    figure.axes[1].legend(frameon=False, fontsize=9)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     figure.suptitle("Growth: the same recipe on more images")
     return figure
 
