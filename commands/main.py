@@ -1,5 +1,6 @@
 """How a command ends: with its status, or with one clear line and status 1."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -19,6 +20,10 @@ def run_command(name: str, work: Callable[[], int]) -> None:
         status = work()
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
+        status = 1
+    except BrokenPipeError:
+        # Whoever read has read enough, such as `head`; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -89,16 +89,27 @@ def convolution(images: Any, kernel: Any) -> Any:
     return tf.reshape(product, (-1, height, width, outputs))
 
 
+@tf.custom_gradient
 def normalization(images: Any, _: Any) -> Any:
-    """Each channel with mean 0 and variance 1 over the batch."""
+    """Each channel with mean 0 and variance 1 over the batch (Ioffe and Szegedy, 2015)."""
     rows = tf.reshape(images, (-1, images.shape[-1]))
-    centred = rows - forward._column_sums(rows) / rows.shape[0]
-    variance = forward._column_sums(centred * centred) / rows.shape[0]
-    return centred * tf.math.rsqrt(variance + 1e-3)
+
+    def mean(values: Any) -> Any:
+        return forward._column_sums(values) / values.shape[0]
+
+    centred = rows - mean(rows)
+    scale = tf.math.rsqrt(mean(centred * centred) + 1e-3)
+    normalized = centred * scale
+
+    def gradients(upstream: Any) -> tuple[Any, None]:
+        deviation = upstream - mean(upstream) - normalized * mean(upstream * normalized)
+        return tf.reshape(scale * deviation, images.shape), None
+
+    return normalized, gradients
 
 
 def value_and_gradients(function: Any, images: Any, kernel: Any) -> bytes:
-    """What a function gives, and the gradients of the sum of its squares."""
+    """What a function gives, and the gradients of half the sum of its squares."""
 
     @tf.function(jit_compile=True, autograph=False)
     def compiled() -> Any:

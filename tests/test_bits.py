@@ -87,13 +87,32 @@ CIRCUMSTANCES = {
             "TZ": "Pacific/Kiritimati",
             "OMP_NUM_THREADS": "3",
             "TF_NUM_INTRAOP_THREADS": "3",
-            "XLA_FLAGS": "--xla_cpu_max_isa=AVX512",
+            "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
             "ONEDNN_MAX_CPU_ISA": "ALL",
             "MPLBACKEND": "svg",
             "COLUMNS": "20",
         },
     ),
 }
+
+
+def test_the_settings_of_a_person_for_keras_and_the_terminal_change_nothing(
+    slice_source: Path, expected: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "keras.json").write_text(
+        '{"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first",'
+        ' "backend": "jax"}'
+    )
+    env = {
+        "KERAS_HOME": str(tmp_path),
+        "KERAS_BACKEND": "jax",
+        "TF_XLA_FLAGS": "--no_such_flag=1",
+        "PYTHONIOENCODING": "ascii",
+    }
+    project = sliced(tmp_path / "project", slice_source)
+    for stage in STAGES:
+        project.ok("python", "-m", f"stages.{stage}", env=env)
+    assert results(project) == expected
 
 
 @pytest.mark.parametrize("circumstance", CIRCUMSTANCES)
@@ -149,7 +168,10 @@ def arithmetic(real: Project) -> str:
 
 COMPILED_OTHERWISE = {
     "a library of SSE4.1": "ONEDNN_MAX_CPU_ISA=SSE41",
-    "instructions of AVX2": "XLA_FLAGS=+--xla_cpu_max_isa=AVX2",
+    "instructions of AVX2, and their tile": "XLA_FLAGS=+--xla_cpu_max_isa=AVX2"
+    " --xla_backend_extra_options=xla_llvm_ir_gemm_tile_size=6:16:2*vectwidth",
+    "the tile of AVX-512": "XLA_FLAGS=+"
+    "--xla_backend_extra_options=xla_llvm_ir_gemm_tile_size=8:8:2*vectwidth",
     "vectors of 128 bits": "XLA_FLAGS=+--xla_cpu_prefer_vector_width=128",
     "other loops": "XLA_FLAGS=+--xla_backend_extra_options=xla_cpu_disable_loop_unrolling",
 }

@@ -1,9 +1,12 @@
 """How a command ends."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from commands.main import run_command
 from workflow.errors import UserError
@@ -38,3 +41,14 @@ def test_a_command_ends_with_its_status_and_at_most_one_line(
         run_command("it", work)
     assert left.value.code == status
     assert capsys.readouterr() == ("", said)
+
+
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    code = "from commands.main import run_command; run_command('it', lambda: print('x' * 10**6))"
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "{code}" | head -c 1', sys.executable],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (b"x", b"")

@@ -44,6 +44,7 @@ def test_the_committed_file_is_valid() -> None:
         ("recipes.tutorial.validation_fraction", 1, "recipes.tutorial.validation_fraction: input"),
         ("recipes.tutorial.optimizer.name", "adamm", "recipes.tutorial.optimizer: input tag"),
         ("recipes.tutorial.optimizer.learning_rate", 0, "recipes.tutorial.optimizer.adam.learn"),
+        ("recipes.tutorial.optimizer.learning_rate", float("inf"), "finite number"),
         ("data.class_names", ["one"], "data.class_names: list should have at least 2 items"),
         ("data.class_names", ["one", "two", "one"], "data: class_names holds 'one' twice"),
         ("data.files.train_images.sha256", "abc", "data.files.train_images.sha256: string should"),

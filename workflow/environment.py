@@ -38,7 +38,8 @@ _XLA_FLAGS = (
     "--xla_cpu_multi_thread_eigen=false",
     "--xla_backend_extra_options=xla_force_enable_experimental_llvm_ir_gemm,"
     f"xla_llvm_ir_gemm_tile_size={_GEMM_TILE},"
-    # What reads the same arrays is one pass over them, such as Adam's two moments.
+    # What reads the same arrays is one pass over them, such as Adam's two moments. (What is fused
+    # also decides which products and sums are rounded as one, hence bits.)
     "xla_cpu_use_multi_output_fusion,"
     # No estimates of reciprocal square roots, whose last bits are the processor maker's own.
     "xla_cpu_disable_platform_dependent_math",
@@ -51,6 +52,10 @@ _X86_64 = {
     "NPY_DISABLE_CPU_FEATURES": _AVX512,
 }
 _EVERYWHERE = {
+    # Keras asks for its backend here and TensorFlow for compiler options of its own, both of which
+    # a person may have set for other work.
+    "KERAS_BACKEND": "tensorflow",
+    "TF_XLA_FLAGS": "",
     # The stages print what a person needs; TensorFlow's start-up notes are not that.
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }

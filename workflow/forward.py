@@ -40,7 +40,7 @@ def logits(model: Any, images: Any, training: bool) -> Any:
 
 
 def softmax(scores: Any) -> Any:
-    """The probabilities of (n, classes) logits."""
+    """The probabilities of (n, classes) logits: float32 of the same shape, rows sum to 1."""
     exponentials = tf.exp(_shifted(scores))
     return exponentials / _row_sums(exponentials)
 
@@ -67,7 +67,7 @@ def cross_entropies(scores: Any, one_hot: Any) -> Any:
 
 
 def total(column: Any) -> Any:
-    """The sum of an (n, 1) tensor, a scalar."""
+    """The sum of an (n, 1) float32 tensor, a scalar of the same dtype."""
     return _column_sums(column)[0]
 
 

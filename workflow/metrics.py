@@ -24,7 +24,7 @@ def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
     """The 95 % confidence interval of an accuracy, by Wilson's score method (1927).
 
     It speaks of the choice of test images alone: another random seed for the training moves
-    the accuracy by more than that. (SciPy has the same, and takes a third of a second to import.)
+    the accuracy by more than that. (SciPy has the same, and takes half a second to import.)
     """
     z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)
     rate, spread = correct / total, z**2 / total

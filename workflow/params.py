@@ -30,7 +30,7 @@ class Dense(Strict):
     """A fully connected layer."""
 
     layer: Literal["dense"]
-    units: int = Field(ge=1)
+    units: int = Field(ge=1, le=2**16)
     activation: Activation = "linear"
 
 
@@ -41,14 +41,14 @@ class Adam(Strict):
     """Kingma and Ba (2015), with Keras' defaults for what is not named."""
 
     name: Literal["adam"]
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
 
 
 class Sgd(Strict):
     """Stochastic gradient descent."""
 
     name: Literal["sgd"]
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.0, ge=0, lt=1)
 
 

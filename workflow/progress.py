@@ -1,9 +1,15 @@
 """Progress for people: a bar in a terminal, plain lines elsewhere."""
 
+import io
 import sys
 from typing import NoReturn
 
 from tqdm import tqdm
+
+# A terminal or log that cannot show a × or – gets a question mark instead.
+for _stream in (sys.stdout, sys.stderr):
+    if isinstance(_stream, io.TextIOWrapper):
+        _stream.reconfigure(errors="replace")
 
 
 def in_terminal() -> bool:

@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
@@ -49,8 +50,6 @@ def _start_up_notes_held_back() -> Iterator[None]:
             os.dup2(terminal, 2)
             os.close(terminal)
 
-
-_M_ARENA_MAX = -8  # of malloc.h
 
 # Keras imports these where it finds them, for data frames, pictures and reports. Without them
 # it starts a fifth faster and takes 70 MB less; whoever needs one imports it as ever.
@@ -107,6 +106,9 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
+_M_ARENA_MAX = -8  # of malloc.h
+
+
 def _share_one_heap() -> None:
     """Let all threads allocate from one heap.
 
@@ -129,9 +131,19 @@ with (
     import tensorflow as tf
 
     dir(tf.nn)  # its first use, which takes SciPy where it finds it
+    # These packages are namesakes of parts of the interface: imported on first use, they would take
+    # their places in `tf`.
+    import_module("tensorflow.lite")
+    import_module("tensorflow.python.distribute.experimental.rpc.rpc_ops")
+    for _name in ("distribute", "lite"):
+        setattr(tf, _name, sys.modules[f"tensorflow._api.v2.{_name}"])
 
 __all__ = ["keras", "load_model", "save_model", "set_seed", "tf"]
 
+# What a person may have set otherwise in a file of Keras' own, in the home folder.
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_image_data_format("channels_last")
 # The number of threads decides the order of additions, the number of cores must not.
 # One is also the fastest for a compiled epoch of small batches: handing work over
 # between threads costs more than it brings.

@@ -7,8 +7,9 @@ Python between two batches. The updates are those of `model.fit`: the same loss,
 batches, the last one smaller where the images do not divide evenly.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -70,7 +71,8 @@ def train(
         One result per epoch.
 
     Raises:
-        UserError: a validation fraction holds no image out, or the loss is no longer finite.
+        UserError: a validation fraction holds no image out, or loss or weights are no longer
+            finite.
     """
     trained_on = len(images) - int(len(images) * recipe.validation_fraction)
     held_out = np.arange(trained_on, len(images))
@@ -82,28 +84,36 @@ def train(
     steps = _training_steps(model, build_optimizer(recipe))
     predict_probabilities = Predictor(model)
     history = []
-    chunks = _chunks(images, labels, trained_on, recipe, seed)
-    for epoch, of_epoch in groupby(chunks, key=attrgetter("epoch")):
-        loss_sum, correct = 0.0, 0
-        for chunk in of_epoch:
-            chunk_loss, chunk_correct = steps(chunk.images, chunk.labels, chunk.batches)
-            loss_sum += float(chunk_loss)
-            correct += int(chunk_correct)
-            on_chunk(chunk.batches * chunk.labels.shape[1])
-        if not np.isfinite(loss_sum):
-            raise UserError(
-                f"params.yaml: the loss is no longer finite in epoch {epoch}: lower learning_rate"
+    # Closed with the loop, however that ends: its thread reads `images`.
+    with closing(_chunks(images, labels, trained_on, recipe, seed)) as chunks:
+        for epoch, of_epoch in groupby(chunks, key=attrgetter("epoch")):
+            loss_sum, correct = 0.0, 0
+            for chunk in of_epoch:
+                chunk_loss, chunk_correct = steps(chunk.images, chunk.labels, chunk.batches)
+                loss_sum += float(chunk_loss)
+                correct += int(chunk_correct)
+                on_chunk(chunk.batches * chunk.labels.shape[1])
+            # The loss is taken before each update, the last of which shows in the weights alone.
+            weights = (weight.numpy() for weight in model.weights)
+            if not (np.isfinite(loss_sum) and all(np.isfinite(values).all() for values in weights)):
+                raise UserError(
+                    "params.yaml: loss or weights are no longer finite in epoch"
+                    f" {epoch}: lower learning_rate"
+                )
+            validation_loss = validation_accuracy = None
+            if len(held_out):
+                probabilities = predict_probabilities(images, held_out)
+                validation_loss = cross_entropy(probabilities, labels[held_out])
+                validation_accuracy = float(np.mean(probabilities.argmax(1) == labels[held_out]))
+            result = EpochResult(
+                epoch,
+                loss_sum / trained_on,
+                correct / trained_on,
+                validation_loss,
+                validation_accuracy,
             )
-        validation_loss = validation_accuracy = None
-        if len(held_out):
-            probabilities = predict_probabilities(images, held_out)
-            validation_loss = cross_entropy(probabilities, labels[held_out])
-            validation_accuracy = float(np.mean(probabilities.argmax(1) == labels[held_out]))
-        result = EpochResult(
-            epoch, loss_sum / trained_on, correct / trained_on, validation_loss, validation_accuracy
-        )
-        history.append(result)
-        on_epoch(result)
+            history.append(result)
+            on_epoch(result)
     return history
 
 
@@ -120,7 +130,11 @@ class Predictor:
         self._probabilities = probabilities
 
     def __call__(self, images: StoredArray, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Probabilities of the images at `rows`: (len(rows), classes) float32, rows sum to 1."""
+        """Probabilities of the images at `rows`: (len(rows), classes) float32, rows sum to 1.
+
+        Raises:
+            UserError: they are not finite.
+        """
         starts = range(0, len(rows), _PREDICTION_BATCH)
         parts = [self.of(images.take(rows[n : n + _PREDICTION_BATCH])) for n in starts]
         return np.concatenate(parts)
@@ -134,7 +148,13 @@ class Predictor:
             filled = np.zeros((_PREDICTION_BATCH, *batch.shape[1:]), np.float32)
             filled[: len(batch)] = batch
             parts.append(self._probabilities(filled).numpy()[: len(batch)])
-        return np.concatenate(parts)
+        probabilities = np.concatenate(parts)
+        if not np.isfinite(probabilities).all():
+            raise UserError(
+                "the model gives no finite probabilities: lower learning_rate in params.yaml and"
+                " train it again"
+            )
+        return probabilities
 
 
 def cross_entropy(probabilities: NDArray[np.float32], actual: NDArray[np.uint8]) -> float:
@@ -162,7 +182,7 @@ class _Chunk:
 
 def _chunks(
     images: StoredArray, labels: NDArray[np.uint8], count: int, recipe: Recipe, seed: int
-) -> Iterator[_Chunk]:
+) -> Generator[_Chunk]:
     """The first `count` images, epoch after epoch, in chunks of one shape and a smaller last batch.
 
     Every shape is compiled once; the last batch has one of its own only where the images do
@@ -211,7 +231,7 @@ def _training_steps(model: Any, optimizer: Any) -> Callable[[Any, Any, int], tup
     optimizer.build(model.trainable_variables)
     classes = model.output_shape[-1]
 
-    # Without AutoGraph: rewriting this takes it as long as tracing takes TensorFlow.
+    # Without AutoGraph, which would load all of TensorFlow to rewrite what needs no rewriting.
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def steps(images: Any, labels: Any, batches: Any) -> Any:
         def step(batch: Any, loss_sum: Any, correct: Any) -> Any:

@@ -62,10 +62,10 @@ def drawn(figure: Figure) -> NDArray[np.uint8]:
 
 
 def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write (height, width, 4) uint8 pixels as PNG of 256 colours, in less than half the space.
+    """Write (height, width, 4) uint8 pixels as PNG of 256 colours, in about half the space of all.
 
     The bytes follow from the picture alone; matplotlib would add its version. (Pillow's `optimize`
-    saves another tenth of the space and takes ten times as long.)
+    saves another tenth of the space and takes several times as long.)
     """
     picture = Image.fromarray(pixels).convert("RGB")
     few_colours = picture.quantize(256, dither=Image.Dither.NONE)
