@@ -62,6 +62,13 @@ def test_a_bad_value_is_named(tmp_path: Path, key: str, value: object, said: str
     assert said in message(tmp_path, content)
 
 
+def test_an_absurd_width_is_named(tmp_path: Path) -> None:
+    content = copy.deepcopy(VALID)
+    dense = next(x for x in content["recipes"]["tutorial"]["layers"] if x["layer"] == "dense")
+    dense["units"] = 10**10
+    assert "units: input should be less than or equal to 65536" in message(tmp_path, content)
+
+
 @pytest.mark.parametrize("key", ["recipe", "seed", "data", "recipes"])
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     content = {name: value for name, value in VALID.items() if name != key}

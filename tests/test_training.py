@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -141,6 +142,23 @@ def test_held_out_images_are_not_trained_on(data) -> None:
     assert history[-1].validation_accuracy != other_history[-1].validation_accuracy
     predicted = model(images[35:]).numpy().argmax(1)
     assert history[-1].validation_accuracy == pytest.approx(np.mean(predicted == labels[35:]))
+
+
+def test_nothing_is_read_any_more_once_training_has_failed(data) -> None:
+    path, _, labels = data
+    chosen = recipe(epochs=50)
+    model = build_model(chosen, SHAPE, CLASSES)
+
+    def fail(result: training.EpochResult) -> None:
+        raise UserError("enough")
+
+    before = threading.active_count()
+    with StoredArray(path, "images") as images:
+        with pytest.raises(UserError, match="enough") as failed:
+            train(model, chosen, images, labels, 5, on_epoch=fail)
+        # The error keeps the frames of what failed, and so what they have not closed.
+        assert failed.value.__traceback__ is not None
+        assert threading.active_count() == before
 
 
 def test_the_seed_decides(data) -> None:
