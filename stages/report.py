@@ -10,7 +10,8 @@ from workflow.figures.style import save_png
 from workflow.files import read_columns, write_csv
 from workflow.params import Params
 from workflow.progress import say
-from workflow.published import SCORES, read_run, table
+from workflow.published import SCORES, read_runs, table
+from workflow.published_params import load_published
 from workflow.stage import Outputs, run_stage
 
 RUNS = Path("published/runs")
@@ -19,12 +20,8 @@ OVERFITTING = Path("published/overfitting.csv")
 
 def report(params: Params, outputs: Outputs) -> None:
     """Write `published/results.csv`, `table.md`, `published.png` and `overfitting.png`."""
-    published = params.required_published()
-    results, seeds = published.results, published.seeds
-    runs = {
-        recipe: [read_run(RUNS / f"{recipe}-{seed}.json", seed) for seed in seeds]
-        for recipe in results
-    }
+    results = load_published(params).results
+    runs = {recipe: read_runs(RUNS / f"{recipe}.json") for recipe in results}
     write_csv(
         outputs.path("published/results.csv"),
         ["recipe", "seed", *SCORES],
@@ -40,7 +37,7 @@ def report(params: Params, outputs: Outputs) -> None:
     save_png(figure, outputs.path("published/published.png"))
     figure = overfitting_curves(read_columns(OVERFITTING))
     save_png(figure, outputs.path("published/overfitting.png"))
-    say(f"report: {len(runs)} recipes with {len(seeds)} seeds in published/")
+    say(f"report: {sum(map(len, runs.values()))} runs of {len(runs)} recipes in published/")
 
 
 if __name__ == "__main__":

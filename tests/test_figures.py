@@ -16,8 +16,8 @@ from workflow.figures.pictures import (
 )
 from workflow.figures.published import overfitting_curves, published_against_reproduced
 from workflow.figures.style import CORRECT, NEUTRAL, WRONG, save_png
-from workflow.params import PublishedResult
 from workflow.published import SCORES, Prediction, Run
+from workflow.published_params import PublishedResult
 
 NAMES = ["T-shirt/top", "Trouser", "Bag"]
 DRAW = np.random.default_rng(3)

@@ -5,8 +5,10 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,9 @@ from imports import own_files_imported
 
 from workflow.errors import UserError
 from workflow.idx import write_idx
-from workflow.params import PublishedResult, load_params
-from workflow.published import SCORES, Prediction, Run, read_run, spread, table
+from workflow.params import load_params
+from workflow.published import SCORES, Prediction, Run, read_runs, spread, table
+from workflow.published_params import PublishedResult, load_published
 
 ROOT = Path(__file__).parent.parent
 NAMES = ["shirt", "shoe", "bag"]
@@ -74,66 +77,75 @@ def test_table_says_what_lies_inside_and_which_seeds_agree():
     assert all(len(row) in (5, 7) for row in rows)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"test_accuracy": "high"}'])
-def test_a_missing_or_broken_run_is_named(tmp_path, content):
-    path = tmp_path / "tutorial-1.json"
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"runs": [{"test_accuracy": 1}]}'])
+def test_a_missing_or_broken_file_of_runs_is_named(tmp_path, content):
+    path = tmp_path / "tutorial.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(UserError, match=r"tutorial-1\.json: .*make published"):
-        read_run(path, 1)
+    with pytest.raises(UserError, match=r"tutorial\.json: .*make published"):
+        read_runs(path)
 
 
-def changed_params(tmp_path, change):
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+def edit(path, change):
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
     change(params)
-    path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params), encoding="utf-8")
-    return path
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p["recipes"].pop("tutorial-two-layers"), "tutorial-two-layers: no such recipe"),
-        (lambda p: p["published"]["images"].remove(3), "does not hold 3"),
-        (lambda p: p["published"]["seeds"].append(1), "seeds holds 1 twice"),
-        (lambda p: p["published"].update(seeds=[1]), "published.seeds"),
-        (lambda p: p["data"]["class_names"].pop(), "label 9, but 9 classes"),
-        (lambda p: p["published"]["results"]["tutorial"].update(test_acuracy=0.9), "unknown key"),
-        (lambda p: p["published"]["results"]["tutorial"].update(test_accuracy=88.0), "88"),
+        (lambda _, p: p["images"].remove(3), "does not hold 3"),
+        (lambda _, p: p["seeds"].append(1), "seeds holds 1 twice"),
+        (lambda _, p: p.update(seeds=[1]), r"published.params\.yaml: seeds"),
+        (lambda _, p: p["results"]["tutorial"].update(test_acuracy=0.9), "unknown key"),
+        (lambda _, p: p["results"]["tutorial"].update(test_accuracy=88.0), "88"),
+        (lambda p, _: p["recipes"].pop("tutorial-two-layers"), "two-layers: no such recipe"),
+        (lambda p, _: p["data"]["class_names"].pop(), "label 9, but 9 classes"),
     ],
 )
 def test_published_params_are_checked(tmp_path, change, message):
-    with pytest.raises(UserError, match=message):
-        load_params(changed_params(tmp_path, change))
+    for folder in ("", "published"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        shutil.copy(ROOT / folder / "params.yaml", tmp_path / folder)
+    root, published = tmp_path / "params.yaml", tmp_path / "published/params.yaml"
+    edit(root, lambda params: edit(published, lambda results: change(params, results)))
+    checked = subprocess.run(
+        [sys.executable, "-m", "commands.check_params", "--published"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 1
+    assert len(checked.stderr.splitlines()) == 1
+    assert re.search(message, checked.stderr), checked.stderr
 
 
-def test_another_data_set_needs_no_published_results(tmp_path):
-    params = load_params(changed_params(tmp_path, lambda p: p.pop("published")))
-    with pytest.raises(UserError, match="published is missing"):
-        params.required_published()
+def committed_run(recipe, seed):
+    path = ROOT / f"published/runs/{recipe}.json"
+    runs = json.loads(path.read_text())["runs"] if path.exists() else []
+    return next((run for run in runs if run["seed"] == seed), None)
 
 
 def test_committed_results_are_those_of_the_runs():
-    published = load_params(ROOT / "params.yaml").required_published()
+    published = load_published(load_params(ROOT / "params.yaml"), ROOT / "published/params.yaml")
     with (ROOT / "published/results.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["recipe", "seed", *SCORES]
     wanted = [(recipe, seed) for recipe in published.results for seed in published.seeds]
     assert [(row["recipe"], int(row["seed"])) for row in rows] == wanted
     for row in rows:
-        content = json.loads(
-            (ROOT / f"published/runs/{row['recipe']}-{row['seed']}.json").read_text()
-        )
+        content = committed_run(row["recipe"], int(row["seed"]))
         assert {score: float(row[score]) for score in SCORES} == {s: content[s] for s in SCORES}
 
 
 def test_the_pipeline_and_the_reproduction_give_the_same_scores():
     params = load_params(ROOT / "params.yaml")
-    path = ROOT / f"published/runs/{params.recipe}-{params.seed}.json"
-    if not path.exists():
+    content = committed_run(params.recipe, params.seed)
+    if content is None:
         pytest.skip(f"params.yaml names {params.recipe} with seed {params.seed}: not reproduced")
-    content = json.loads(path.read_text())
     scores = json.loads((ROOT / "metrics/test.json").read_text())
     assert content["test_accuracy"] == scores["accuracy"]
     assert content["test_loss"] == scores["loss"]
@@ -174,11 +186,13 @@ def small_project(tmp_path):
             path = raw / entry["name"]
             write_idx(path, draw.integers(0, top, shape).astype(np.uint8))
             entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    params["published"]["seeds"] = [1, 2]
-    params["published"]["results"] = {"tutorial": params["published"]["results"]["tutorial"]}
     for name in ("tutorial", "overfitting"):
         params["recipes"][name]["epochs"] = 1
     (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    edit(
+        project / "published/params.yaml",
+        lambda p: p.update(seeds=[1, 2], results={"tutorial": p["results"]["tutorial"]}),
+    )
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
     return project, {**os.environ, "DATA_SOURCE": str(raw)}
 
@@ -198,21 +212,24 @@ def reproduce(project, environment):
     return [line.split("'")[1].removeprefix("published/dvc.yaml:") for line in running]
 
 
-def test_adding_a_seed_computes_that_seed_alone(small_project):
+def test_a_change_computes_what_it_concerns_alone(small_project):
     project, environment = small_project
     assert sorted(reproduce(project, environment)) == [
         "download",
         "normalize",
         "overfit",
         "report",
-        "reproduce@tutorial-1",
-        "reproduce@tutorial-2",
+        "reproduce@tutorial",
     ]
     assert reproduce(project, environment) == []
+    alone = json.loads((project / "published/runs/tutorial.json").read_text())["runs"]
 
-    params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
-    params["published"]["seeds"].append(3)
-    (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    assert reproduce(project, environment) == ["reproduce@tutorial-3", "report"]
+    results = project / "published/params.yaml"
+    edit(results, lambda p: p["results"]["tutorial"].update(test_accuracy=0.5))
+    assert reproduce(project, environment) == ["report"]
+    edit(results, lambda p: p.update(seeds=[3, 1, 2]))
+    assert reproduce(project, environment) == ["reproduce@tutorial", "report"]
+    # A run does not hang on those before it in the same process.
+    assert json.loads((project / "published/runs/tutorial.json").read_text())["runs"][1:] == alone
     with (project / "published/results.csv").open(encoding="utf-8", newline="") as stream:
-        assert [row["seed"] for row in csv.DictReader(stream)] == ["1", "2", "3"]
+        assert [row["seed"] for row in csv.DictReader(stream)] == ["3", "1", "2"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from workflow.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
+
+Validated = TypeVar("Validated", bound=BaseModel)
 
 Activation = Literal["linear", "relu", "tanh", "sigmoid", "gelu"]
 
@@ -97,50 +99,6 @@ class Data(Strict):
         return self
 
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class PublishedPrediction(Strict):
-    """What a tutorial prints for one test image: the class with the largest probability."""
-
-    image: int = Field(ge=0)
-    label: int = Field(ge=0)
-    probability: Probability
-
-
-class PublishedResult(Strict):
-    """What a tutorial prints of its run; what it does not print is left out."""
-
-    source: str
-    train_accuracy: Probability | None = None
-    train_loss: float | None = Field(default=None, ge=0)
-    test_accuracy: Probability | None = None
-    test_loss: float | None = Field(default=None, ge=0)
-    prediction: PublishedPrediction | None = None
-    note: str | None = None
-
-
-class Published(Strict):
-    """The tutorials' results, by recipe, and with which seeds they are reproduced."""
-
-    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=2)
-    images: list[Annotated[int, Field(ge=0)]]
-    results: dict[str, PublishedResult] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Published":
-        for name, values in (("seeds", self.seeds), ("images", self.images)):
-            twice = sorted({value for value in values if values.count(value) > 1})
-            if twice:
-                raise ValueError(f"{name} holds {twice[0]} twice")
-        for recipe, result in self.results.items():
-            if result.prediction and result.prediction.image not in self.images:
-                raise ValueError(
-                    f"results.{recipe}: images does not hold {result.prediction.image}: add it"
-                )
-        return self
-
-
 class Params(Strict):
     """The whole of `params.yaml`."""
 
@@ -148,27 +106,12 @@ class Params(Strict):
     seed: int = Field(ge=0, lt=2**32)
     data: Data
     recipes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Recipe] = Field(min_length=1)
-    published: Published | None = None
 
     @model_validator(mode="after")
     def _recipe_exists(self) -> "Params":
         if self.recipe not in self.recipes:
             valid = ", ".join(self.recipes)
             raise ValueError(f"recipe: {self.recipe!r} is not defined; choose one of: {valid}")
-        return self
-
-    @model_validator(mode="after")
-    def _published_belongs(self) -> "Params":
-        classes = len(self.data.class_names)
-        for name, result in self.published.results.items() if self.published else ():
-            where = f"published.results.{name}"
-            if name not in self.recipes:
-                raise ValueError(f"{where}: no such recipe: add it to recipes, or delete it here")
-            if result.prediction and result.prediction.label >= classes:
-                raise ValueError(
-                    f"{where}: label {result.prediction.label}, but {classes} classes: delete"
-                    " published where the data set is another one"
-                )
         return self
 
     def required_recipe(self, name: str) -> Recipe:
@@ -181,16 +124,6 @@ class Params(Strict):
             valid = ", ".join(self.recipes)
             raise UserError(f"{PARAMS_FILE}: no recipe {name!r}; choose one of: {valid}")
         return self.recipes[name]
-
-    def required_published(self) -> Published:
-        """What published/dvc.yaml needs and other data sets do without.
-
-        Raises:
-            UserError: it is left out.
-        """
-        if self.published is None:
-            raise UserError(f"{PARAMS_FILE}: published is missing: restore it to reproduce results")
-        return self.published
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -231,8 +164,8 @@ def load_content(path: Path) -> Any:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and validate `params.yaml`.
+def load_validated(path: Path, model: type[Validated]) -> Validated:
+    """Read a YAML file and validate it as a whole.
 
     Raises:
         UserError: the file is missing, is no YAML, or holds an unknown key, a missing
@@ -240,9 +173,14 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     """
     content = load_content(path)
     try:
-        return Params.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: {_first_problem(error)}") from None
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and validate `params.yaml`; raises as `load_validated`."""
+    return load_validated(path, Params)
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -10,7 +10,7 @@ from scipy.stats import t as student_t
 
 from workflow.errors import UserError
 from workflow.metrics import CONFIDENCE_LEVEL
-from workflow.params import PublishedPrediction, PublishedResult
+from workflow.published_params import PublishedPrediction, PublishedResult
 
 SCORES = ("train_accuracy", "train_loss", "test_accuracy", "test_loss")
 _NONE = "–"
@@ -83,19 +83,21 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean, deviation, min(values), max(values), mean - reach, mean + reach)
 
 
-def read_run(path: Path, seed: int) -> Run:
-    """Read what stages/reproduce.py wrote of the run with this seed.
+def read_runs(path: Path) -> list[Run]:
+    """Read what stages/reproduce.py wrote of one recipe: a run a seed.
 
     Raises:
         UserError: the file is missing or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Run(
-            seed,
-            {score: float(content[score]) for score in SCORES},
-            {int(image): Prediction(**of) for image, of in content["predictions"].items()},
-        )
+        return [
+            Run(
+                int(run["seed"]),
+                {score: float(run[score]) for score in SCORES},
+                {int(image): Prediction(**of) for image, of in run["predictions"].items()},
+            )
+            for run in json.loads(path.read_text(encoding="utf-8"))["runs"]
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read ({error!r}): run `make published`") from None
 

@@ -122,11 +122,16 @@ def _snapshot(name: str, pipeline: Path, variables: Mapping[str, str]) -> dict[s
     state: dict[str, Any] = {}
     for declared in stage.get("deps", []):
         state[declared] = _file_state(Path(declared))
-    for key in stage.get("params", []):
-        value: Any = params
-        for part in _Braces(key).substitute(known).split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        state[f"{PARAMS_FILE}: {key}"] = value
+    for entry in stage.get("params", []):
+        # A key of params.yaml, or a list of keys below the name of another file.
+        files = entry if isinstance(entry, dict) else {str(PARAMS_FILE): [entry]}
+        for file, keys in files.items():
+            content = params if Path(file) == PARAMS_FILE else load_content(Path(file))
+            for key in keys:
+                value: Any = content
+                for part in _Braces(key).substitute(known).split("."):
+                    value = value.get(part) if isinstance(value, dict) else None
+                state[f"{file}: {key}"] = value
     return state
 
 

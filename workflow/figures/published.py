@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from workflow.figures.charts import draw_curve
 from workflow.figures.style import CORRECT, NEUTRAL, SERIES, WRONG, new_figure
-from workflow.params import PublishedResult
 from workflow.published import SCORES, Run, spread
+from workflow.published_params import PublishedResult
 
 # Hollow, so that it hides no dot.
 _PUBLISHED: dict[str, Any] = {

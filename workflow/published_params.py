@@ -1,0 +1,74 @@
+"""`published/params.yaml`: what the tutorials print of their runs, read and validated."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from workflow.errors import UserError
+from workflow.params import Params, Strict, load_validated
+
+PUBLISHED_FILE = Path("published/params.yaml")
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class PublishedPrediction(Strict):
+    """What a tutorial prints for one test image: the class with the largest probability."""
+
+    image: int = Field(ge=0)
+    label: int = Field(ge=0)
+    probability: Probability
+
+
+class PublishedResult(Strict):
+    """What a tutorial prints of its run; what it does not print is left out."""
+
+    source: str
+    train_accuracy: Probability | None = None
+    train_loss: float | None = Field(default=None, ge=0)
+    test_accuracy: Probability | None = None
+    test_loss: float | None = Field(default=None, ge=0)
+    prediction: PublishedPrediction | None = None
+    note: str | None = None
+
+
+class Published(Strict):
+    """The tutorials' results, by recipe, and with which seeds they are reproduced."""
+
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=2)
+    images: list[Annotated[int, Field(ge=0)]]
+    results: dict[str, PublishedResult] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Published":
+        for name, values in (("seeds", self.seeds), ("images", self.images)):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"{name} holds {twice[0]} twice")
+        for recipe, result in self.results.items():
+            if result.prediction and result.prediction.image not in self.images:
+                raise ValueError(
+                    f"results.{recipe}: images does not hold {result.prediction.image}: add it"
+                )
+        return self
+
+
+def load_published(params: Params, path: Path = PUBLISHED_FILE) -> Published:
+    """Read the published results and see that they belong to these params.
+
+    Raises:
+        UserError: as `load_validated`; or a result is of a recipe or a class that is not there.
+    """
+    published = load_validated(path, Published)
+    classes = len(params.data.class_names)
+    for name, result in published.results.items():
+        where = f"{path}: results.{name}"
+        if name not in params.recipes:
+            raise UserError(f"{where}: no such recipe: add it to params.yaml, or delete it here")
+        if result.prediction and result.prediction.label >= classes:
+            raise UserError(
+                f"{where}: label {result.prediction.label}, but {classes} classes: delete the"
+                " folder published where the data set is another one"
+            )
+    return published
