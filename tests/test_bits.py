@@ -173,7 +173,7 @@ COMPILED_OTHERWISE = {
     "the tile of AVX-512": "XLA_FLAGS=+"
     "--xla_backend_extra_options=xla_llvm_ir_gemm_tile_size=8:8:2*vectwidth",
     "vectors of 128 bits": "XLA_FLAGS=+--xla_cpu_prefer_vector_width=128",
-    "other loops": "XLA_FLAGS=+--xla_backend_extra_options=xla_cpu_disable_loop_unrolling",
+    "vectors of 256 bits": "XLA_FLAGS=+--xla_cpu_prefer_vector_width=256",
 }
 
 

@@ -1,5 +1,6 @@
 """The compiled epoch makes the updates that a plain Keras loop makes."""
 
+import itertools
 import os
 import platform
 import re
@@ -13,12 +14,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from workflow import forward, training
+from workflow import training
 from workflow.dataset import Blocks, StoredArray, read_array, write_arrays
 from workflow.errors import UserError
 from workflow.params import Recipe
 from workflow.recipes import build_model, build_optimizer
 from workflow.reproducible import keras, load_model, save_model, set_seed, tf
+from workflow.sums import affine
 from workflow.training import Predictor, cross_entropy, train
 
 SHAPE = (4, 3)
@@ -59,6 +61,14 @@ LAYERS = {
     "one": [{"layer": "flatten"}, DENSE],
     "two": [{"layer": "flatten"}, DENSE, DENSE | {"activation": "tanh"}],
     "rows of the image first": [DENSE, {"layer": "flatten"}],
+    "convolutions": [
+        {"layer": "conv2d", "filters": 5, "kernel_size": 3, "activation": "relu"},
+        {"layer": "batch_normalization"},
+        {"layer": "max_pooling2d", "pool_size": 2},  # of 4 × 3 pixels
+        {"layer": "conv2d", "filters": 4, "kernel_size": 2, "activation": "tanh"},
+        {"layer": "flatten"},
+        {"layer": "batch_normalization"},
+    ],
 }
 
 
@@ -83,7 +93,7 @@ def test_same_updates_as_plain_keras(
         for start in range(0, 70, 8):  # the last batch holds six
             rows = order[start : start + 8]
             with tf.GradientTape() as tape:
-                scores = plain(images[rows])
+                scores = plain(images[rows], training=True)
                 loss = loss_of(labels[rows], scores)
             gradients = tape.gradient(loss, plain.trainable_variables)
             optimizer.apply(gradients, plain.trainable_variables)
@@ -96,7 +106,8 @@ def test_same_updates_as_plain_keras(
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="where the flags of XLA are set")
-def test_the_training_program_is_compiled_once(data, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layers", ["one", "convolutions"])
+def test_the_training_program_is_compiled_once_and_whole(layers: str, data, tmp_path: Path) -> None:
     path, _, _ = data
     dump = tmp_path / "programs"
     # XLA reads where to write its programs once, hence the process of its own.
@@ -108,9 +119,10 @@ from pathlib import Path
 from workflow import training
 from workflow.dataset import read_array
 from workflow.reproducible import tf
-from test_training import recipe, trained
+from test_training import LAYERS, recipe, trained
 training.CHUNK_BYTES = 1500  # 4 batches of 7 images of 48 bytes
-trained(Path({str(path)!r}), read_array(Path({str(path)!r}), "labels"), recipe(batch_size=7))
+chosen = recipe(batch_size=7, layers=LAYERS[{layers!r}])
+trained(Path({str(path)!r}), read_array(Path({str(path)!r}), "labels"), chosen)
 tf.function(tf.reduce_sum, jit_compile=True)(tf.ones((512, 512)))
 """
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
@@ -201,6 +213,22 @@ def test_layers_that_give_no_vector_are_named() -> None:
         build_model(recipe(layers=[]), SHAPE, CLASSES)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        (LAYERS["one"][0], LAYERS["convolutions"][0], r"layer 2, conv2d, .*\(12,\)"),
+        (
+            LAYERS["convolutions"][0],
+            {"layer": "max_pooling2d", "pool_size": 4},
+            r"layer 2, max_pooling2d, .*\(4, 3, 5\)",
+        ),
+    ],
+)
+def test_layers_that_do_not_fit_together_are_named(first, second, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        build_model(recipe(layers=[first, second]), SHAPE, CLASSES)
+
+
 def test_predictions_are_probabilities_of_the_rows_asked_for(data) -> None:
     path, images, _ = data
     for head in ("logits", "softmax"):
@@ -216,8 +244,8 @@ def test_predictions_are_probabilities_of_the_rows_asked_for(data) -> None:
 
 def test_a_loaded_model_predicts_what_keras_does(data, tmp_path: Path) -> None:
     path, images, labels = data
-    for head in ("logits", "softmax"):
-        model, _ = trained(path, labels, recipe(head=head))
+    for head, layers in itertools.product(("logits", "softmax"), LAYERS.values()):
+        model, _ = trained(path, labels, recipe(head=head, layers=layers))
         save_model(model, tmp_path / "model.keras")
         loaded = load_model(tmp_path / "model.keras")
         scores = loaded(images).numpy()
@@ -240,7 +268,7 @@ def test_products_are_those_of_numpy(rows: int, columns: int) -> None:
         def compiled(values, kernel, bias, upstream):
             with tf.GradientTape() as tape:
                 tape.watch((values, kernel, bias))
-                product = forward._product_and_bias(values, kernel, bias)
+                product = affine(values, kernel, bias)
             return product, *tape.gradient(product, (values, kernel, bias), upstream)
 
         found = compiled(*map(tf.constant, (values, kernel, bias, upstream)))

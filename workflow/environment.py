@@ -34,7 +34,7 @@ _XLA_FLAGS = (
     # No kernel library that goes by the processor.
     "--xla_cpu_experimental_ynn_fusion_type=",
     # No Eigen either, which cuts its sums by the size of the first-level cache: matrix products
-    # are compiled (those that workflow/forward.py writes).
+    # are compiled (those that workflow/sums.py writes).
     "--xla_cpu_multi_thread_eigen=false",
     "--xla_backend_extra_options=xla_force_enable_experimental_llvm_ir_gemm,"
     f"xla_llvm_ir_gemm_tile_size={_GEMM_TILE},"
@@ -42,7 +42,10 @@ _XLA_FLAGS = (
     # also decides which products and sums are rounded as one, hence bits.)
     "xla_cpu_use_multi_output_fusion,"
     # No estimates of reciprocal square roots, whose last bits are the processor maker's own.
-    "xla_cpu_disable_platform_dependent_math",
+    "xla_cpu_disable_platform_dependent_math,"
+    # Short loops stay loops. Unrolled, they are cut into vectors of what suits the processor, and
+    # with them what is rounded as one.
+    "xla_cpu_disable_loop_unrolling",
 )
 # Read once, when the library is first imported.
 _X86_64 = {

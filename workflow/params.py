@@ -36,7 +36,31 @@ class Dense(Strict):
     activation: Activation = "linear"
 
 
-Layer = Annotated[Flatten | Dense, Field(discriminator="layer")]
+class Conv2D(Strict):
+    """A convolution that keeps the size of the images."""
+
+    layer: Literal["conv2d"]
+    filters: int = Field(ge=1, le=2**12)
+    kernel_size: int = Field(ge=1, le=2**5)
+    activation: Activation = "linear"
+
+
+class MaxPooling2D(Strict):
+    """Of each square of pixels, the largest."""
+
+    layer: Literal["max_pooling2d"]
+    pool_size: int = Field(ge=1, le=2**5)
+
+
+class BatchNormalization(Strict):
+    """Ioffe and Szegedy (2015), with Keras' momentum and epsilon."""
+
+    layer: Literal["batch_normalization"]
+
+
+Layer = Annotated[
+    Flatten | Dense | Conv2D | MaxPooling2D | BatchNormalization, Field(discriminator="layer")
+]
 
 
 class Adam(Strict):

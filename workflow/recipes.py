@@ -3,7 +3,16 @@
 from typing import Any
 
 from workflow.errors import UserError
-from workflow.params import Adam, Dense, Flatten, Layer, Recipe
+from workflow.params import (
+    Adam,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPooling2D,
+    Recipe,
+)
 from workflow.reproducible import keras
 
 HEAD_LAYER = "head"
@@ -22,16 +31,25 @@ def build_model(recipe: Recipe, image_shape: tuple[int, ...], classes: int) -> A
         logits or probabilities, as `recipe.head` says.
 
     Raises:
-        UserError: the layers do not end in one vector an image.
+        UserError: a layer cannot take what the one before gives, or they do not end in one vector
+            an image.
     """
-    # Names of our own: automatic ones count up through the life of a process and would
-    # be part of the saved bytes.
-    layers = [_layer(layer, f"{layer.layer}_{n}") for n, layer in enumerate(recipe.layers, 1)]
+    model = keras.Sequential([keras.Input(image_shape, name="image")], name="classifier")
+    if len(image_shape) == 2 and any(isinstance(of, Conv2D | MaxPooling2D) for of in recipe.layers):
+        model.add(keras.layers.Reshape((*image_shape, 1), name="channel"))
+    for number, layer in enumerate(recipe.layers, 1):
+        given = model.output_shape[1:] if model.layers else image_shape
+        try:
+            # Names of our own: automatic ones count up through the life of a process and would
+            # be part of the saved bytes.
+            model.add(_layer(layer, f"{layer.layer}_{number}"))
+        except ValueError:
+            raise UserError(
+                f"params.yaml: recipe layer {number}, {layer.layer}, cannot take the shape {given}"
+                " of one image before it: it needs height and width, no smaller than a pool_size"
+            ) from None
     activation = "softmax" if recipe.head == "softmax" else "linear"
-    head = keras.layers.Dense(classes, activation=activation, name=HEAD_LAYER)
-    model = keras.Sequential(
-        [keras.Input(image_shape, name="image"), *layers, head], name="classifier"
-    )
+    model.add(keras.layers.Dense(classes, activation=activation, name=HEAD_LAYER))
     if model.output_shape != (None, classes):
         raise UserError(
             f"params.yaml: recipe layers give the shape {model.output_shape[1:]} for one image,"
@@ -54,3 +72,15 @@ def _layer(layer: Layer, name: str) -> Any:
             return keras.layers.Flatten(name=name)
         case Dense():
             return keras.layers.Dense(layer.units, activation=layer.activation, name=name)
+        case Conv2D():
+            return keras.layers.Conv2D(
+                layer.filters,
+                layer.kernel_size,
+                padding="same",
+                activation=layer.activation,
+                name=name,
+            )
+        case MaxPooling2D():
+            return keras.layers.MaxPooling2D(layer.pool_size, name=name)
+        case BatchNormalization():
+            return keras.layers.BatchNormalization(name=name)
