@@ -32,7 +32,11 @@ def test_the_committed_file_is_valid() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("recipe", "tutorail", "'tutorail' is not defined; choose one of: overfitting, tutorial"),
+        (
+            "recipe",
+            "tutorail",
+            "'tutorail' is not defined; choose one of: cnn, overfitting, tutorial",
+        ),
         ("seed", -1, "seed: input should be greater than or equal to 0, got -1"),
         ("seed", "one", "seed: input should be a valid integer, got 'one'"),
         ("seed", True, "seed: input should be a valid integer, got True"),

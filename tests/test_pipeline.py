@@ -5,9 +5,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import STAGES, Project, stages_run
+
+from workflow.reproducible import keras
 
 
 def test_five_stages_run_and_git_stays_clean(real: Project) -> None:
@@ -72,6 +75,21 @@ def test_everything_but_the_raw_data_comes_back_from_the_cache(clone: Project) -
         (clone.root / name).unlink()
     assert clone.repro() == []
     assert clone.ok("git", "status", "--porcelain") == ""
+
+
+def test_a_recipe_of_convolutions(tiny: Project) -> None:
+    tiny.edit_params(lambda params: params["recipes"]["cnn"].update(epochs=1, batch_size=16))
+    tiny.ok("dvc", "repro")
+    tiny.commit("Train the dense recipe")
+    assert stages_run(tiny.ok("dvc", "exp", "run", "-S", "recipe=cnn")) == [
+        "train", "evaluate", "visualize",
+    ]  # fmt: skip
+    test_images = np.load(tiny.root / "data/normalized.npz")["test_images"]
+    probabilities = np.load(tiny.root / "data/predictions.npz")["probabilities"]
+    model = keras.models.load_model(tiny.root / "models/model.keras", safe_mode=True)
+    of_keras = keras.ops.softmax(model(test_images)).numpy()
+    np.testing.assert_allclose(probabilities, of_keras, rtol=1e-4)
+    assert tiny.ok("python", "-m", "commands.predict", "0").startswith("test image 0: ")
 
 
 def test_recipe_of_an_experiment_and_every_view_of_the_difference(clone: Project) -> None:

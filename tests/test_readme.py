@@ -18,7 +18,8 @@ COMMAND = re.compile(r"^((make|dvc|python|pip) |DATA_SOURCE=)")
 ELSEWHERE = {
     "make test": "is what runs this test",
     "make bench": "takes a quarter of an hour; test_a_round_of_the_benchmark runs one round",
-    "dvc exp run -S recipe=tutorial-two-layers": "test_pipeline does so with its own recipe",
+    "dvc exp run -S recipe=cnn": "test_pipeline does so on a small data set",
+    "dvc exp run -S recipe=cnn -S seed=1": "the same",
     "DATA_SOURCE=/a/folder make repro": "tests/test_sources.py and every test with `tiny`",
 }
 ACTIVATE = ". .venv/bin/activate"

@@ -29,7 +29,7 @@ from workflow.reproducible import tf
 # chunk in use, the next one, and TensorFlow's copy), smaller ones time.
 CHUNK_BYTES = 8 * 2**20
 
-_PREDICTION_BATCH = 500
+_PREDICTION_BATCH = 100
 
 
 @dataclass(frozen=True)
