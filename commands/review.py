@@ -45,6 +45,7 @@ from commands.revisions import (
     metrics_difference,
     revision_arguments,
 )
+from workflow.params import PARAMS_FILE
 from workflow.progress import say
 
 FOLDER = Path("review")
@@ -87,8 +88,12 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         _checks(base, head, metrics),
         accuracy_change(base, head, difference, predictions.test if predictions else None),
         [
-            ParamChange(name, _text(values, "old"), _text(values, "new"))
-            for params in dvc_json("params", "diff", *dvc_range(base, head)).values()
+            ParamChange(
+                name if file == str(PARAMS_FILE) else f"{file}: {name}",
+                _text(values, "old"),
+                _text(values, "new"),
+            )
+            for file, params in dvc_json("params", "diff", *dvc_range(base, head)).items()
             for name, values in sorted(params.items())
         ],
         metrics,

@@ -56,7 +56,7 @@ def two_dense(units: int) -> list[dict[str, object]]:
 
 
 def convolution(filters: int, kernel_size: int) -> list[dict[str, object]]:
-    """A convolution with what usually follows it."""
+    """A convolution, normalized and pooled."""
     size = {"filters": filters, "kernel_size": kernel_size}
     return [
         {"layer": "conv2d", "activation": "relu"} | size,
@@ -78,7 +78,7 @@ CASES = (
     Case([*convolution(20, 3), *convolution(37, 2), FLATTEN], 32, 10, "logits", ADAM),
     Case([*convolution(5, 2), *convolution(10, 1), FLATTEN], 21, 3, "softmax", PLAIN),
 )
-# What batch normalisation and the activations are made of.
+# What batch normalization and the activations are made of.
 FUNCTIONS = (tf.math.rsqrt, lambda x: 1 / tf.sqrt(x), tf.exp, tf.math.log, tf.tanh, tf.math.erf)
 
 

@@ -125,8 +125,7 @@ def test_published_params_are_checked(tmp_path, change, message):
 
 def committed_run(recipe, seed):
     path = ROOT / f"published/runs/{recipe}.json"
-    runs = json.loads(path.read_text())["runs"] if path.exists() else []
-    return next((run for run in runs if run["seed"] == seed), None)
+    return next(run for run in json.loads(path.read_text())["runs"] if run["seed"] == seed)
 
 
 def test_committed_results_are_those_of_the_runs():
@@ -143,9 +142,10 @@ def test_committed_results_are_those_of_the_runs():
 
 def test_the_pipeline_and_the_reproduction_give_the_same_scores():
     params = load_params(ROOT / "params.yaml")
-    content = committed_run(params.recipe, params.seed)
-    if content is None:
+    published = load_published(params, ROOT / "published/params.yaml")
+    if params.recipe not in published.results or params.seed not in published.seeds:
         pytest.skip(f"params.yaml names {params.recipe} with seed {params.seed}: not reproduced")
+    content = committed_run(params.recipe, params.seed)
     scores = json.loads((ROOT / "metrics/test.json").read_text())
     assert content["test_accuracy"] == scores["accuracy"]
     assert content["test_loss"] == scores["loss"]
@@ -227,7 +227,18 @@ def test_a_change_computes_what_it_concerns_alone(small_project):
     results = project / "published/params.yaml"
     edit(results, lambda p: p["results"]["tutorial"].update(test_accuracy=0.5))
     assert reproduce(project, environment) == ["report"]
-    edit(results, lambda p: p.update(seeds=[3, 1, 2]))
+    edit(results, lambda p: p["images"].append(20))
+    failed = subprocess.run(
+        ["dvc", "repro", "published/dvc.yaml"],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode != 0
+    assert "images: 20, but the last test image is 19: correct it" in failed.stderr
+    edit(results, lambda p: p.update(seeds=[3, 1, 2], images=[0, 1, 3]))
     assert reproduce(project, environment) == ["reproduce@tutorial", "report"]
     # A run does not hang on those before it in the same process.
     assert json.loads((project / "published/runs/tutorial.json").read_text())["runs"][1:] == alone

@@ -13,7 +13,7 @@ stages:
   copy:
     cmd: python copy_stage.py
     deps: [input.txt]
-    params: ["seed", "recipes.${recipe}"]
+    params: ["seed", "recipes.${recipe}", {more.yaml: [size.width]}, {all.yaml: null}]
     outs: [output.txt]
 """
 
@@ -23,6 +23,8 @@ def run(tmp_path: Path):
     """Run a stage whose work is the given code, in a folder of its own."""
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "more.yaml").write_text("size: {width: 3, height: 4}")
+    (tmp_path / "all.yaml").write_text("depth: 5")
     (tmp_path / "input.txt").write_text("content")
 
     def run_it(work: str, first: str = "") -> subprocess.CompletedProcess[str]:
@@ -51,7 +53,9 @@ WRITE = "outputs.path('output.txt').write_text(Path('input.txt').read_text())\n"
 
 def leftovers(folder: Path) -> set[str]:
     names = {path.name for path in folder.iterdir()}
-    return names - {"dvc.yaml", "params.yaml", "input.txt", "__pycache__"}
+    return names - {
+        "dvc.yaml", "params.yaml", "more.yaml", "all.yaml", "input.txt", "__pycache__",
+    }  # fmt: skip
 
 
 def test_outputs_appear_at_the_end(run, tmp_path: Path) -> None:
@@ -100,6 +104,8 @@ def test_an_older_output_survives_a_failure(run, tmp_path: Path) -> None:
             " p.write_text(p.read_text().replace('epochs: 10', 'epochs: 9', 1))",
             "params.yaml: recipes.${recipe}",
         ),
+        ("Path('more.yaml').write_text('size: {width: 2, height: 4}')", "more.yaml: size.width"),
+        ("Path('all.yaml').write_text('depth: 6')", "all.yaml"),
     ],
 )
 def test_a_dependency_edited_meanwhile_fails_the_stage(
@@ -130,6 +136,12 @@ def test_a_folder_in_the_place_of_a_file_is_named_and_kept(run, tmp_path: Path) 
     assert (tmp_path / "output.txt" / "precious").read_text() == "work"
 
 
-def test_an_edit_of_another_param_does_not_matter(run) -> None:
-    edit = "p = Path('params.yaml'); p.write_text(p.read_text() + '# a comment')"
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "p = Path('params.yaml'); p.write_text(p.read_text() + '# a comment')",
+        "Path('more.yaml').write_text('size: {width: 3, height: 5}')",
+    ],
+)
+def test_an_edit_of_another_param_does_not_matter(run, edit: str) -> None:
     assert run(WRITE + edit).returncode == 0

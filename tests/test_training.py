@@ -105,6 +105,16 @@ def test_same_updates_as_plain_keras(
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-3, atol=1e-5)
 
 
+def left_to_a_library(dump: Path, program: str) -> list[str]:
+    """What the program of this name leaves to others: of its products, those without code."""
+    (file,) = dump.glob(f"*inference_{program}_*cpu_after_optimizations.txt")
+    text = file.read_text()
+    products = re.findall(r"%(\S+) = \S+ dot\(", text)
+    compiled = [name for name in products if list(dump.glob(f"*.{name}_*kernel_module.*.ll"))]
+    others = re.findall(r"%\S+ = \S+ (?:custom-call|convolution)\(", text)
+    return others + [name for name in products if name not in compiled]
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="where the flags of XLA are set")
 @pytest.mark.parametrize("layers", ["one", "convolutions"])
 def test_the_training_program_is_compiled_once_and_whole(layers: str, data, tmp_path: Path) -> None:
@@ -124,18 +134,28 @@ training.CHUNK_BYTES = 1500  # 4 batches of 7 images of 48 bytes
 chosen = recipe(batch_size=7, layers=LAYERS[{layers!r}])
 trained(Path({str(path)!r}), read_array(Path({str(path)!r}), "labels"), chosen)
 tf.function(tf.reduce_sum, jit_compile=True)(tf.ones((512, 512)))
+def product(x):
+    return tf.matmul(x, x, transpose_a=True)
+tf.function(product, jit_compile=True)(tf.ones((512, 512)))
+def convolution(x):
+    return tf.nn.conv2d(x, tf.ones((3, 3, 8, 2)), 1, "SAME")
+tf.function(convolution, jit_compile=True)(tf.ones((1, 8, 8, 8)))
 """
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     # 70 images in batches of 7: two full chunks of 4 batches and one of 2.
     (program,) = dump.glob("*inference_steps*cpu_after_optimizations.txt")
     text = program.read_text()
-    assert "custom-call" not in text  # nothing is left to a library
+    assert " dot(" in text
+    assert not left_to_a_library(dump, "steps")
+    # As they would be, were they not written as they are.
+    assert left_to_a_library(dump, "product")
+    assert left_to_a_library(dump, "convolution")
     # Nor would a sum be, though there is none.
     (of_sum,) = dump.glob("*inference_reduce_sum*cpu_after_optimizations.txt")
     assert "ynn" not in of_sum.read_text()
     # A reduction is one that the compiler may cut as it likes, which is harmless for a maximum.
-    of_floats = re.findall(r"= f32\S* reduce\(.*to_apply=(%[\w.-]+)", text)
+    of_floats = re.findall(r"= f32\S* reduce(?:-window)?\(.*to_apply=(%[\w.-]+)", text)
     assert of_floats
     for name in of_floats:
         body = text[text.index(f"\n{name} ") :].partition("\n}")[0]
@@ -216,11 +236,15 @@ def test_layers_that_give_no_vector_are_named() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "named"),
     [
-        (LAYERS["one"][0], LAYERS["convolutions"][0], r"layer 2, conv2d, .*\(12,\)"),
+        (
+            LAYERS["one"][0],
+            LAYERS["convolutions"][0],
+            r"layer 2, conv2d, .*\(12,\).*before flatten",
+        ),
         (
             LAYERS["convolutions"][0],
             {"layer": "max_pooling2d", "pool_size": 4},
-            r"layer 2, max_pooling2d, .*\(4, 3, 5\)",
+            r"layer 2, max_pooling2d, .*\(4, 3, 5\).*smaller pool_size",
         ),
     ],
 )

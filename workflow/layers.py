@@ -1,4 +1,4 @@
-"""Layers whose sums Keras and XLA would leave to libraries, written as matrix products.
+"""Layers whose sums Keras and XLA would leave to libraries, by the rules of workflow/sums.py.
 
 Values and gradients are those of the Keras layers of the same names, up to rounding. Images are
 (n, height, width, channels) float32 tensors throughout.
@@ -20,7 +20,8 @@ def dense(values: Any, kernel: Any, bias: Any) -> Any:
 def convolution(images: Any, kernel: Any, bias: Any) -> Any:
     """Images under a (size, size, channels, filters) kernel, padded with zeros to keep their size.
 
-    One product of all patches with the kernel (Chellapilla, Puri and Simard, 2006). The gradient
+    One product of all patches with the kernel, known as im2col (Chellapilla, Puri and Simard,
+    2006). The patches take size · size times the memory of the images. The gradient
     of the images is a convolution itself, under the mirrored kernel: to add up the gradients of
     overlapping patches takes longer.
     """
@@ -81,11 +82,11 @@ def _largest(*candidates: Any) -> Any:
         largest = tf.maximum(largest, candidate)
 
     def gradients(upstream: Any) -> list[Any]:
-        open_to = tf.ones(largest.shape, tf.bool)
+        unclaimed = tf.ones(largest.shape, tf.bool)
         parts = []
         for candidate in candidates:
-            chosen = open_to & (candidate == largest)
-            open_to &= ~chosen
+            chosen = unclaimed & (candidate == largest)
+            unclaimed &= ~chosen
             parts.append(tf.where(chosen, upstream, 0.0))
         return parts
 
@@ -114,16 +115,16 @@ def batch_normalization(values: Any, scale: Any, offset: Any, epsilon: float) ->
 
     def gradients(upstream: Any, _of_mean: Any, _of_variance: Any) -> tuple[Any, Any, Any, None]:
         of_rows = tf.reshape(upstream, rows.shape)
-        along = of_rows * normalized
-        deviation = of_rows - column_means(of_rows) - normalized * column_means(along)
-        of_values = tf.reshape(scale * factor * deviation, values.shape)
-        return of_values, column_sums(along), column_sums(of_rows), None
+        of_scale = of_rows * normalized  # of each row
+        of_moments = column_means(of_rows) + normalized * column_means(of_scale)
+        of_values = tf.reshape(scale * factor * (of_rows - of_moments), values.shape)
+        return of_values, column_sums(of_scale), column_sums(of_rows), None
 
     return (tf.reshape(normalized * scale + offset, values.shape), mean, variance), gradients
 
 
-def moving_normalization(
+def inference_normalization(
     values: Any, scale: Any, offset: Any, mean: Any, variance: Any, epsilon: float
 ) -> Any:
-    """The same with mean and variance as training has averaged them."""
+    """Batch normalization with mean and variance as training has averaged them."""
     return (values - mean) * tf.math.rsqrt(variance + epsilon) * scale + offset

@@ -21,6 +21,9 @@ HEAD_LAYER = "head"
 def build_model(recipe: Recipe, image_shape: tuple[int, ...], classes: int) -> Any:
     """Build the recipe's model with freshly drawn weights.
 
+    Images without channels get one if there is a layer that needs it: the dense and normalizing
+    layers before flatten then act on that channel instead of on the rows of the image.
+
     Args:
         recipe: what `params.yaml` says.
         image_shape: of one image, such as (28, 28).
@@ -44,9 +47,10 @@ def build_model(recipe: Recipe, image_shape: tuple[int, ...], classes: int) -> A
             # be part of the saved bytes.
             model.add(_layer(layer, f"{layer.layer}_{number}"))
         except ValueError:
+            remedy = "move it before flatten" if len(given) == 1 else "take a smaller pool_size"
             raise UserError(
                 f"params.yaml: recipe layer {number}, {layer.layer}, cannot take the shape {given}"
-                " of one image before it: it needs height and width, no smaller than a pool_size"
+                f" that one image has before it: {remedy}"
             ) from None
     activation = "softmax" if recipe.head == "softmax" else "linear"
     model.add(keras.layers.Dense(classes, activation=activation, name=HEAD_LAYER))

@@ -123,11 +123,13 @@ def _snapshot(name: str, pipeline: Path, variables: Mapping[str, str]) -> dict[s
     for declared in stage.get("deps", []):
         state[declared] = _file_state(Path(declared))
     for entry in stage.get("params", []):
-        # A key of params.yaml, or a list of keys below the name of another file.
+        # A key of params.yaml, or a list of keys below the name of another file; none: all of it.
         files = entry if isinstance(entry, dict) else {str(PARAMS_FILE): [entry]}
         for file, keys in files.items():
             content = params if Path(file) == PARAMS_FILE else load_content(Path(file))
-            for key in keys:
+            if keys is None:
+                state[file] = content
+            for key in keys or []:
                 value: Any = content
                 for part in _Braces(key).substitute(known).split("."):
                     value = value.get(part) if isinstance(value, dict) else None

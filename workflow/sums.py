@@ -1,19 +1,17 @@
-"""Sums that are the same on every processor.
+"""The rules by which a compiled program gives the same bits on every processor, and their sums.
 
-XLA hands a matrix product to a library of the processor's maker or to Eigen unless its right
-operand and its result lie in memory as they are multiplied. Those cut long sums to fit the
-first-level cache that they find, so that the last bits depend on the processor. The gradient
-that TensorFlow would take of a product multiplies transposed operands in place; here they are
-transposed first, which makes every product of a training step one that XLA compiles (see
-workflow/environment.py), and each of its sums one chain of fused multiply-adds from first to
-last. Any other sum XLA lets the compiler reorder, as suits the vectors and the loops of the
-processor at hand. So there is none: what is to be summed is multiplied by ones.
-
-Outside of products, a multiplication whose result is then added to something is one rounding or
-two: the compiler rounds both as one where it still finds them side by side after it has moved out
-of a loop what does not change there, and how much of a loop is left depends on the width of the
-vectors. So nothing that is the same for all rows is multiplied and then added to the rows, and no
-sum is of two products, of which either could be the one.
+1. Every sum is a matrix product. XLA lets the compiler reorder any other sum, as suits the
+   vectors and the loops of the processor at hand. What is to be summed is multiplied by ones.
+2. Every product has its operands in memory as they are multiplied, rows by columns. Others go to a
+   library of the processor's maker or to Eigen, which cut long sums to fit the first-level cache
+   that they find. So what the gradient needs transposed is transposed first. XLA then compiles the
+   product (see workflow/environment.py), each sum one chain of fused multiply-adds from first to
+   last.
+3. No product is with a vector. XLA would sum it in as many parts as the processor's vectors have
+   elements.
+4. No `a * b + c` in which `a * b` is the same for all rows and `c` is not. The compiler rounds
+   once where it fuses the two, and twice where it has moved `a * b` out of the loop over the rows
+   (loop-invariant code motion), which hangs on the width of the vectors.
 """
 
 from typing import Any
@@ -22,10 +20,10 @@ from workflow.reproducible import tf
 
 
 def product(left: Any, right: Any) -> Any:
-    """The product of two float32 matrices. It has no gradient of its own: see `affine`.
+    """The product of two float32 matrices, of which neither is left to be a vector (rule 3).
 
-    XLA sums the product with a vector in as many parts as the processor's vectors have elements.
-    So a single row or column gets a second one, of zeros.
+    A single row or column gets a second one, of zeros. Its gradient would break rule 2: see
+    `affine`.
     """
     rows, columns = left.shape[0], right.shape[1]
     left = tf.pad(left, ((0, int(rows == 1)), (0, 0)))
@@ -56,6 +54,6 @@ def row_sums(matrix: Any) -> Any:
 
 
 def column_means(matrix: Any) -> Any:
-    """(n, m) to (m,). Each term is divided, not the sum: see above on product and sum."""
+    """(n, m) to (m,). To multiply the sums by 1 / n would be the `a * b` of rule 4."""
     rows = matrix.shape[0]
     return product(tf.fill((1, rows), 1 / rows), matrix)[0]

@@ -29,6 +29,7 @@ from workflow.reproducible import tf
 # chunk in use, the next one, and TensorFlow's copy), smaller ones time.
 CHUNK_BYTES = 8 * 2**20
 
+# Convolutions take most of the memory that evaluation needs, in proportion to this.
 _PREDICTION_BATCH = 100
 
 
