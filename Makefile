@@ -25,7 +25,7 @@ repro: $(VENV)/ready $(PLOTS_PAGE) ## set up, run what is out of date of the pip
 	@echo "Change params.yaml, run it again, and compare: . $(VENV)/bin/activate && dvc metrics diff"
 
 published: $(VENV)/ready ## reproduce the tutorials' results: every recipe with every seed
-	@python -m commands.check_params --published
+	@python -m commands.check_params
 	dvc repro published/dvc.yaml
 	@cat published/table.md
 

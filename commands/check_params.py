@@ -1,22 +1,18 @@
-"""Validate `params.yaml`, and `published/params.yaml` if asked, before DVC reads them.
+"""Validate `params.yaml`, and `published/params.yaml` beside it, before DVC reads them.
 
-DVC takes a recipe that is not there for a missing param and cannot say which ones there are.
+DVC takes a recipe that is not there for a missing param and cannot say which ones there are, and
+without `published/params.yaml` it runs no pipeline at all.
 """
-
-import argparse
 
 from commands.main import run_command
 from workflow.params import load_params
-from workflow.published_params import load_published
+from workflow.published_params import PUBLISHED_FILE, load_published
 
 
 def check_params() -> int:
     """Leave with status 1 and one line unless the params are valid."""
-    parser = argparse.ArgumentParser(prog="python -m commands.check_params", description=__doc__)
-    parser.add_argument("--published", action="store_true", help="published/params.yaml, too")
-    arguments = parser.parse_args()
     params = load_params()
-    if arguments.published:
+    if PUBLISHED_FILE.with_name("dvc.yaml").exists():
         load_published(params)
     return 0
 

@@ -97,6 +97,10 @@ def stale_stages(head: Revision) -> list[str]:
             if dep.path in outs and outs[dep.path][1].md5 != dep.md5:
                 line = f"another {dep.path} is recorded than stage {outs[dep.path][0]} wrote"
                 culprits.setdefault(line, []).append(stage)
+    declared = dvc("stage", "list", "--all", "--name-only").decode().splitlines()
+    for stage in sorted(head.lock.keys() - set(declared)):
+        line = "dvc.lock still speaks of it, dvc.yaml no more: delete it there, and what it wrote"
+        culprits.setdefault(line, []).append(stage)
     return [f"stage {listed(stages, ', ')}: {line}" for line, stages in culprits.items()]
 
 

@@ -20,8 +20,12 @@ OVERFITTING = Path("published/overfitting.csv")
 
 def report(params: Params, outputs: Outputs) -> None:
     """Write `published/results.csv`, `table.md`, `published.png` and `overfitting.png`."""
-    results = load_published(params).results
-    runs = {recipe: read_runs(RUNS / f"{recipe}.json") for recipe in results}
+    published = load_published(params)
+    results = published.results
+    runs = {
+        recipe: read_runs(RUNS / f"{recipe}.json", published.seeds, published.images)
+        for recipe in results
+    }
     write_csv(
         outputs.path("published/results.csv"),
         ["recipe", "seed", *SCORES],

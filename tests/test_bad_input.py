@@ -164,3 +164,16 @@ def test_dvc_ends_with_the_stages_line_and_loses_nothing(tiny: Project) -> None:
     tiny.edit_params(lambda params: None)
     tiny.ok("dvc", "checkout")
     assert (tiny.root / "models/model.keras").read_bytes() == before
+
+
+def test_a_recipe_too_large_for_the_memory(tiny: Project) -> None:
+    dense = {"layer": "dense", "units": 65536}  # two of them have 17 GB of weights
+    layers = [{"layer": "flatten"}, dense, dense]
+    tiny.edit_params(lambda params: params["recipes"]["tutorial"].update(layers=layers))
+    tiny.ok("dvc", "repro", "normalize")
+    limited = "ulimit -v 14000000 && exec python -m stages.train"
+    done = tiny.run("sh", "-c", limited)
+    assert done.returncode == 1
+    said = "train: params.yaml: the recipe needs more memory than there is: take fewer units"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(said)

@@ -77,13 +77,24 @@ def test_table_says_what_lies_inside_and_which_seeds_agree():
     assert all(len(row) in (5, 7) for row in rows)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"runs": [{"test_accuracy": 1}]}'])
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{}", '{"runs": []}', '{"runs": [{"test_accuracy": 1}]}']
+)
 def test_a_missing_or_broken_file_of_runs_is_named(tmp_path, content):
     path = tmp_path / "tutorial.json"
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=r"tutorial\.json: .*make published"):
-        read_runs(path)
+        read_runs(path, [1, 2], [0])
+
+
+def test_runs_of_older_params_are_named():
+    path = ROOT / "published/runs/tutorial.json"
+    assert [run.seed for run in read_runs(path, range(1, 11), [0, 1, 3])] == list(range(1, 11))
+    with pytest.raises(UserError, match="other seeds"):
+        read_runs(path, range(10), [0, 1, 3])
+    with pytest.raises(UserError, match="other images"):
+        read_runs(path, range(1, 11), [0, 1, 2])
 
 
 def edit(path, change):
@@ -107,11 +118,12 @@ def edit(path, change):
 def test_published_params_are_checked(tmp_path, change, message):
     for folder in ("", "published"):
         (tmp_path / folder).mkdir(exist_ok=True)
-        shutil.copy(ROOT / folder / "params.yaml", tmp_path / folder)
+        for name in ("params.yaml", "dvc.yaml"):
+            shutil.copy(ROOT / folder / name, tmp_path / folder)
     root, published = tmp_path / "params.yaml", tmp_path / "published/params.yaml"
     edit(root, lambda params: edit(published, lambda results: change(params, results)))
     checked = subprocess.run(
-        [sys.executable, "-m", "commands.check_params", "--published"],
+        [sys.executable, "-m", "commands.check_params"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -226,6 +226,17 @@ def test_a_result_that_no_stage_wrote_is_named(repository: SmallPipeline, tmp_pa
     assert "another models/model.keras is recorded than stage train wrote" in done.stdout
 
 
+def test_a_stage_that_is_recorded_but_gone_is_named(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    with (clone.root / "dvc.lock").open("a", encoding="utf-8") as lock:
+        lock.write("  renamed:\n    cmd: python -m stages.renamed\n")
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    assert "stage renamed: dvc.lock still speaks of it, dvc.yaml no more" in done.stdout
+
+
 def test_a_good_commit_is_reproduced_and_the_review_says_so(repository: SmallPipeline) -> None:
     done = checked_out(repository, "seed").command("reproduce")
     assert done.returncode == 0, done.stdout + done.stderr

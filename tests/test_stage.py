@@ -102,7 +102,7 @@ def test_an_older_output_survives_a_failure(run, tmp_path: Path) -> None:
         (
             "p = Path('params.yaml');"
             " p.write_text(p.read_text().replace('epochs: 10', 'epochs: 9', 1))",
-            "params.yaml: recipes.${recipe}",
+            "params.yaml: recipes.tutorial",
         ),
         ("Path('more.yaml').write_text('size: {width: 2, height: 4}')", "more.yaml: size.width"),
         ("Path('all.yaml').write_text('depth: 6')", "all.yaml"),

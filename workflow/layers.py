@@ -70,8 +70,11 @@ def max_pooling(images: Any, size: int) -> Any:
     count, full_height, full_width, channels = images.shape
     height, width = full_height // size, full_width // size
     inside = images[:, : height * size, : width * size]
-    squares = tf.reshape(inside, (count, height, size, width, size, channels))
-    return _largest(*(squares[:, :, y, :, x] for y in range(size) for x in range(size)))
+    # First along the rows, then across them: compiling takes longer the more there are at once.
+    rows = tf.reshape(inside, (count, height * size, width, size, channels))
+    of_rows = _largest(*(rows[:, :, :, x] for x in range(size)))
+    columns = tf.reshape(of_rows, (count, height, size, width, channels))
+    return _largest(*(columns[:, :, y] for y in range(size)))
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -83,14 +83,19 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean, deviation, min(values), max(values), mean - reach, mean + reach)
 
 
-def read_runs(path: Path) -> list[Run]:
-    """Read what stages/reproduce.py wrote of one recipe: a run a seed.
+def read_runs(path: Path, seeds: Sequence[int], images: Sequence[int]) -> list[Run]:
+    """Read what stages/reproduce.py wrote of one recipe.
+
+    Args:
+        path: of the file.
+        seeds: of the runs, in order.
+        images: whose predictions each run has.
 
     Raises:
         UserError: the file is missing or holds something else.
     """
     try:
-        return [
+        runs = [
             Run(
                 int(run["seed"]),
                 {score: float(run[score]) for score in SCORES},
@@ -98,6 +103,11 @@ def read_runs(path: Path) -> list[Run]:
             )
             for run in json.loads(path.read_text(encoding="utf-8"))["runs"]
         ]
+        if [run.seed for run in runs] != list(seeds):
+            raise ValueError("runs of other seeds")
+        if any(run.predictions.keys() != set(images) for run in runs):
+            raise ValueError("predictions of other images")
+        return runs
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read ({error!r}): run `make published`") from None
 

@@ -52,13 +52,14 @@ def build_model(recipe: Recipe, image_shape: tuple[int, ...], classes: int) -> A
                 f"params.yaml: recipe layer {number}, {layer.layer}, cannot take the shape {given}"
                 f" that one image has before it: {remedy}"
             ) from None
+    given = model.output_shape[1:] if model.layers else image_shape
+    if len(given) != 1:
+        raise UserError(
+            f"params.yaml: recipe layers leave the shape {given} of one image, not one vector:"
+            " add {layer: flatten}"
+        )
     activation = "softmax" if recipe.head == "softmax" else "linear"
     model.add(keras.layers.Dense(classes, activation=activation, name=HEAD_LAYER))
-    if model.output_shape != (None, classes):
-        raise UserError(
-            f"params.yaml: recipe layers give the shape {model.output_shape[1:]} for one image,"
-            f" not ({classes},): add {{layer: flatten}} before the first dense layer"
-        )
     return model
 
 

@@ -9,7 +9,7 @@ from workflow.params import Recipe
 from workflow.progress import progress_bar, say
 from workflow.recipes import build_model
 from workflow.reproducible import set_seed
-from workflow.training import EpochResult, train
+from workflow.training import EpochResult, memory_shortage_named, train
 
 # Enough to tell any two runs apart by eye; the bits themselves are in the model.
 _DECIMALS = 6
@@ -35,7 +35,7 @@ def train_run(
     """
     labels = read_array(archive, "train_labels")
     set_seed(seed)
-    with StoredArray(archive, "train_images") as images:
+    with memory_shortage_named(), StoredArray(archive, "train_images") as images:
         model = build_model(recipe, images.shape[1:], classes)
         say(f"train: recipe {name}, {model.count_params()} weights, seed {seed}")
         with progress_bar(recipe.epochs * len(images), "train", "image", scaled=True) as bar:

@@ -85,16 +85,17 @@ def run_stage(
     """
     started = time.perf_counter()
     outputs = Outputs()
+    repro = "dvc repro" if pipeline == Path("dvc.yaml") else f"dvc repro {pipeline}"
     try:
         before = _snapshot(name, pipeline, variables or {})
         work(load_params(), outputs)
-        _require_unchanged(before, _snapshot(name, pipeline, variables or {}))
+        _require_unchanged(before, _snapshot(name, pipeline, variables or {}), repro)
         outputs.commit()
     except UserError as error:
         sys.exit(f"{name}: {error}")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"{name}: {where}{error.strerror or error}: mend it and run `dvc repro` again")
+        sys.exit(f"{name}: {where}{error.strerror or error}: mend it and run `{repro}` again")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; nothing was written")
     finally:
@@ -129,9 +130,9 @@ def _snapshot(name: str, pipeline: Path, variables: Mapping[str, str]) -> dict[s
             content = params if Path(file) == PARAMS_FILE else load_content(Path(file))
             if keys is None:
                 state[file] = content
-            for key in keys or []:
+            for key in (_Braces(key).substitute(known) for key in keys or []):
                 value: Any = content
-                for part in _Braces(key).substitute(known).split("."):
+                for part in key.split("."):
                     value = value.get(part) if isinstance(value, dict) else None
                 state[f"{file}: {key}"] = value
     return state
@@ -166,7 +167,7 @@ def _file_state(path: Path) -> _FileState:
     )
 
 
-def _require_unchanged(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+def _require_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], repro: str) -> None:
     """Raise a UserError if something the stage depends on was edited since it began.
 
     What was edited before the first look, while modules were imported, is told by its time.
@@ -176,5 +177,5 @@ def _require_unchanged(before: Mapping[str, Any], after: Mapping[str, Any]) -> N
         if edited_early or state != after.get(what):
             raise UserError(
                 f"{what} changed while the stage ran, so that its result belongs to neither"
-                " version: run `dvc repro` again"
+                f" version: run `{repro}` again"
             )

@@ -9,7 +9,7 @@ batches, the last one smaller where the images do not divide evenly.
 
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -148,7 +148,8 @@ class Predictor:
             # One shape, hence one compilation: the last batch is filled up and cut off.
             filled = np.zeros((_PREDICTION_BATCH, *batch.shape[1:]), np.float32)
             filled[: len(batch)] = batch
-            parts.append(self._probabilities(filled).numpy()[: len(batch)])
+            with memory_shortage_named():
+                parts.append(self._probabilities(filled).numpy()[: len(batch)])
         probabilities = np.concatenate(parts)
         if not np.isfinite(probabilities).all():
             raise UserError(
@@ -156,6 +157,22 @@ class Predictor:
                 " train it again"
             )
         return probabilities
+
+
+@contextmanager
+def memory_shortage_named() -> Iterator[None]:
+    """Turn what TensorFlow and NumPy say when memory runs out into one line.
+
+    Raises:
+        UserError: it did.
+    """
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError):
+        raise UserError(
+            "params.yaml: the recipe needs more memory than there is: take fewer units or filters,"
+            " a smaller kernel_size or a smaller batch_size"
+        ) from None
 
 
 def cross_entropy(probabilities: NDArray[np.float32], actual: NDArray[np.uint8]) -> float:
