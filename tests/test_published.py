@@ -209,9 +209,8 @@ def small_project(tmp_path):
     return project, {**os.environ, "DATA_SOURCE": str(raw)}
 
 
-def reproduce(project, environment):
-    """Run the pipeline and return the names of the stages that ran."""
-    done = subprocess.run(
+def run_dvc(project, environment):
+    return subprocess.run(
         ["dvc", "repro", "published/dvc.yaml"],
         cwd=project,
         env=environment,
@@ -219,6 +218,11 @@ def reproduce(project, environment):
         text=True,
         check=False,
     )
+
+
+def reproduce(project, environment):
+    """Run the pipeline and return the names of the stages that ran."""
+    done = run_dvc(project, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     running = [line for line in done.stdout.splitlines() if line.startswith("Running stage")]
     return [line.split("'")[1].removeprefix("published/dvc.yaml:") for line in running]
@@ -240,14 +244,7 @@ def test_a_change_computes_what_it_concerns_alone(small_project):
     edit(results, lambda p: p["results"]["tutorial"].update(test_accuracy=0.5))
     assert reproduce(project, environment) == ["report"]
     edit(results, lambda p: p["images"].append(20))
-    failed = subprocess.run(
-        ["dvc", "repro", "published/dvc.yaml"],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    failed = run_dvc(project, environment)
     assert failed.returncode != 0
     assert "images: 20, but the last test image is 19: correct it" in failed.stderr
     edit(results, lambda p: p.update(seeds=[3, 1, 2], images=[0, 1, 3]))
