@@ -226,6 +226,22 @@ def test_a_result_that_no_stage_wrote_is_named(repository: SmallPipeline, tmp_pa
     assert "another models/model.keras is recorded than stage train wrote" in done.stdout
 
 
+def test_a_param_of_another_file_is_named_with_it(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    (clone.root / "other").mkdir()
+    (clone.root / "other/dvc.yaml").write_text(
+        "stages: {measure: {cmd: 'true', params: [{params.yaml: [seed]}]}}", encoding="utf-8"
+    )
+    for seed, message in ((3, "Measure something else"), (4, "Measure it otherwise")):
+        (clone.root / "other/params.yaml").write_text(f"seed: {seed}\n", encoding="utf-8")
+        clone.commit(message)
+    clone.command("review", "--base", "HEAD~1", "--head", "HEAD")
+    report = (clone.root / "review/report.md").read_text(encoding="utf-8")
+    assert "| other/params.yaml: seed | 3 | 4 |" in report
+
+
 def test_a_stage_that_is_recorded_but_gone_is_named(
     repository: SmallPipeline, tmp_path: Path
 ) -> None:

@@ -277,6 +277,18 @@ def test_a_loaded_model_predicts_what_keras_does(data, tmp_path: Path) -> None:
         np.testing.assert_allclose(Predictor(loaded).of(images), expected, rtol=1e-5)
 
 
+def test_a_model_with_layers_of_another_kind_is_named(data, tmp_path: Path) -> None:
+    _, images, _ = data
+    set_seed(1)
+    layers = keras.layers
+    foreign = keras.Sequential([keras.Input(SHAPE), layers.AveragePooling1D(2, name="mean")])
+    foreign.add(layers.Flatten())
+    foreign.add(layers.Dense(CLASSES))
+    foreign.save(tmp_path / "model.keras")
+    with pytest.raises(UserError, match=r"mean of AveragePooling1D: .*`dvc repro train`"):
+        Predictor(load_model(tmp_path / "model.keras")).of(images)
+
+
 # Around the widths at which XLA cuts a product: a cut that does not fit writes past the result.
 @pytest.mark.parametrize("columns", [1, 2, 10, 15, 17, 31, 33, 48, 63, 65, 96, 100, 129, 144, 300])
 @pytest.mark.parametrize("rows", [1, 7, 33])

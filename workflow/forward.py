@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from workflow.errors import UserError
 from workflow.layers import (
     batch_normalization,
     convolution,
@@ -26,6 +27,9 @@ def logits(model: Any, images: Any, training: bool) -> Any:
 
     Returns:
         A (batch, classes) float32 tensor.
+
+    Raises:
+        UserError: the model has layers of another kind than those of `build_model`.
     """
     *hidden, head = model.layers
     values = images
@@ -40,8 +44,11 @@ def logits(model: Any, images: Any, training: bool) -> Any:
             values = _normalized(values, layer, training)
         elif isinstance(layer, keras.layers.Flatten | keras.layers.Reshape):
             values = layer(values)
-        else:  # left to Keras, it might not give the same bits everywhere
-            raise NotImplementedError(f"{layer.name}: write it by the rules of workflow/sums.py")
+        else:  # computed by Keras, it might not give the same bits everywhere
+            raise UserError(
+                f"the model has a layer that no recipe has, {layer.name} of"
+                f" {type(layer).__name__}: train another with `dvc repro train`"
+            )
     return dense(values, head.kernel, head.bias)
 
 
