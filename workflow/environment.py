@@ -45,7 +45,9 @@ _XLA_FLAGS = (
     "xla_cpu_disable_platform_dependent_math,"
     # Short loops stay loops. Unrolled, they are cut into vectors of what suits the processor, and
     # with them what is rounded as one.
-    "xla_cpu_disable_loop_unrolling",
+    "xla_cpu_disable_loop_unrolling,"
+    # Transposing in tiles relies on such unrolling: without it, plain loops are twice as fast.
+    "xla_cpu_disable_tiled_emitter",
 )
 # Read once, when the library is first imported.
 _X86_64 = {
