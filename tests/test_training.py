@@ -379,9 +379,10 @@ def test_stored_rows_are_those_of_numpy(data) -> None:
         assert (stored.shape, stored.dtype) == (images.shape, images.dtype)
         rows = np.array([5, 0, 5, 69])
         np.testing.assert_array_equal(stored.take(rows), images[rows])
-        padded = stored.take(rows, length=6)
-        np.testing.assert_array_equal(padded[:4], images[rows])
-        assert not padded[4:].any()
+        longer = np.ones((6, *images.shape[1:]), np.float32)
+        assert stored.take(rows, into=longer) is longer
+        np.testing.assert_array_equal(longer[:4], images[rows])
+        assert (longer[4:] == 1).all()
     np.testing.assert_array_equal(read_array(path, "labels"), labels)
 
 

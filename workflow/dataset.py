@@ -82,27 +82,41 @@ class StoredArray:
     ) -> None:
         os.close(self._file)
 
-    def take(self, rows: NDArray[np.int64], length: int | None = None) -> NDArray[Any]:
+    def take(self, rows: NDArray[np.int64], into: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read the given rows, in the given order.
 
         Args:
             rows: (n,) indices.
-            length: pad the result with rows of zeros up to this many.
+            into: contiguous, at least n rows long: its first n are overwritten.
 
         Returns:
-            An array of shape (length or n, *shape[1:]).
+            `into`, or a new array of shape (n, *shape[1:]).
 
         Raises:
             UserError: the file has become shorter than its header says.
         """
-        result = np.zeros((length or len(rows), *self.shape[1:]), self.dtype)
+        result = np.empty((len(rows), *self.shape[1:]), self.dtype) if into is None else into
         size = self._row_bytes
         target = memoryview(result.reshape(-1).view(np.uint8).data)
         for position, row in enumerate(rows.tolist()):
-            slot = target[position * size : (position + 1) * size]
-            if os.preadv(self._file, [slot], self._start + row * size) != size:
-                raise UserError(f"{self._archive}: truncated: run `dvc repro normalize`")
+            self._read(row, target[position * size : (position + 1) * size])
         return result
+
+    def whole(self) -> NDArray[Any]:
+        """Read all rows at once; meant for small arrays.
+
+        Raises:
+            UserError: the file has become shorter than its header says.
+        """
+        result = np.empty(self.shape, self.dtype)
+        self._read(0, memoryview(result.reshape(-1).view(np.uint8).data))
+        return result
+
+    def _read(self, row: int, target: memoryview) -> None:
+        """Fill `target` from the beginning of a row on."""
+        start = self._start + row * self._row_bytes
+        if os.preadv(self._file, [target], start) != len(target):
+            raise UserError(f"{self._archive}: truncated: run `dvc repro normalize`")
 
 
 @dataclass(frozen=True)
@@ -157,4 +171,4 @@ def read_array(archive: Path, name: str) -> NDArray[Any]:
         UserError: the archive is missing or damaged, or has no such array.
     """
     with StoredArray(archive, name) as stored:
-        return stored.take(np.arange(len(stored)))
+        return stored.whole()

@@ -7,11 +7,12 @@ Python between two batches. The updates are those of `model.fit`: the same loss,
 batches, the last one smaller where the images do not divide evenly.
 """
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import cycle, groupby
 from operator import attrgetter
 from typing import Any
 
@@ -25,9 +26,12 @@ from workflow.params import Recipe
 from workflow.recipes import build_optimizer
 from workflow.reproducible import tf
 
-# How much of the images one call of a compiled program gets. Larger calls cost memory (the
-# chunk in use, the next one, and TensorFlow's copy), smaller ones time.
+# How much of the images one call of a compiled program gets. Larger calls cost memory (the chunk
+# in use and the next one), smaller ones time.
 CHUNK_BYTES = 8 * 2**20
+
+# XLA copies a tensor first whose address is no multiple of so many bytes.
+_ALIGNMENT = 64
 
 # Convolutions take most of the memory that evaluation needs, in proportion to this.
 _PREDICTION_BATCH = 100
@@ -198,40 +202,43 @@ class _Chunk:
     batches: int
 
 
+_SharedMemory = tuple[NDArray[Any], Any]
+
+
 def _chunks(
     images: StoredArray, labels: NDArray[np.uint8], count: int, recipe: Recipe, seed: int
 ) -> Generator[_Chunk]:
     """The first `count` images, epoch after epoch, in chunks of one shape and a smaller last batch.
 
     Every shape is compiled once; the last batch has one of its own only where the images do
-    not divide evenly. A thread reads the next chunk while the program runs on this one.
+    not divide evenly. A thread reads the next chunk while the program runs on this one: a chunk
+    is to be used no longer once the next has been asked for.
     """
     batch_bytes = recipe.batch_size * images.dtype.itemsize * int(np.prod(images.shape[1:]))
     capacity = max(1, CHUNK_BYTES // batch_bytes)
     even = count - count % recipe.batch_size
 
-    def read(epoch: int, rows: NDArray[np.int64], capacity: int, batch_size: int) -> _Chunk:
-        length = capacity * batch_size
-        padded_labels = np.zeros(length, np.int32)
-        padded_labels[: len(rows)] = labels[rows]
-        shaped = images.take(rows, length).reshape(capacity, batch_size, *images.shape[1:])
-        # TensorFlow copies what it gets, which is better done here than between two chunks.
-        return _Chunk(
-            epoch,
-            tf.constant(shaped),
-            tf.constant(padded_labels.reshape(capacity, batch_size)),
-            len(rows) // batch_size,
-        )
+    def pair(capacity: int, batch_size: int) -> Iterator[_SharedMemory]:
+        shape = (capacity, batch_size, *images.shape[1:])
+        return cycle([_shared_memory(shape, images.dtype) for _ in range(2)])
 
-    def jobs() -> Iterator[tuple[int, NDArray[np.int64], int, int]]:
+    def read(epoch: int, rows: NDArray[np.int64], memory: _SharedMemory) -> _Chunk:
+        array, tensor = memory
+        images.take(rows, into=array.reshape(-1, *images.shape[1:]))
+        padded_labels = np.zeros(array.shape[:2], np.int32)
+        padded_labels.reshape(-1)[: len(rows)] = labels[rows]
+        return _Chunk(epoch, tensor, tf.constant(padded_labels), len(rows) // array.shape[1])
+
+    def jobs() -> Iterator[tuple[int, NDArray[np.int64], _SharedMemory]]:
+        full, rest = pair(capacity, recipe.batch_size), pair(1, count - even)
         for epoch in range(1, recipe.epochs + 1):
             # A generator of its own for every epoch: its order does not hang on earlier ones.
             order = np.random.default_rng([seed, epoch]).permutation(count)
             for start in range(0, even, capacity * recipe.batch_size):
                 rows = order[start : min(even, start + capacity * recipe.batch_size)]
-                yield epoch, rows, capacity, recipe.batch_size
+                yield epoch, rows, next(full)
             if even < count:
-                yield epoch, order[even:], 1, count - even
+                yield epoch, order[even:], next(rest)
 
     with ThreadPoolExecutor(max_workers=1) as reader:
         upcoming = None
@@ -242,6 +249,15 @@ def _chunks(
             upcoming = following
         if upcoming:
             yield upcoming.result()
+
+
+def _shared_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> _SharedMemory:
+    """An array of zeros, and the tensor that reads what is written into it."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    array = memory[start : start + size].view(dtype).reshape(shape)
+    return array, tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def _training_steps(model: Any, optimizer: Any) -> Callable[[Any, Any, int], tuple[Any, Any]]:
