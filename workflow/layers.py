@@ -35,10 +35,16 @@ def convolution(images: Any, kernel: Any, bias: Any) -> Any:
             _patches(upstream, size, size - 1 - before), tf.reshape(mirrored, (-1, channels))
         )
         rows = tf.reshape(upstream, (-1, filters))
-        of_kernel = product(tf.transpose(patches), rows)
+        # The narrower of the two is transposed; the sums are the same, term by term.
+        if filters < patches.shape[1]:
+            of_kernel = product(tf.transpose(rows), patches)
+            of_kernel = tf.reshape(of_kernel, (filters, size, size, channels))
+            of_kernel = tf.transpose(of_kernel, (1, 2, 3, 0))
+        else:
+            of_kernel = tf.reshape(product(tf.transpose(patches), rows), kernel.shape)
         return (
             tf.reshape(of_images, images.shape),
-            tf.reshape(of_kernel, kernel.shape),
+            of_kernel,
             column_sums(rows),
         )
 
