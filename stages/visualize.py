@@ -1,7 +1,6 @@
 """Draw every figure from files alone: no model is loaded and nothing is predicted."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,14 @@ from workflow.figures.pictures import (
     sample_grid,
     single_predictions,
 )
-from workflow.figures.style import drawn, write_png
+from workflow.figures.style import save_png
 from workflow.files import read_columns, read_json
 from workflow.idx import read_idx
 from workflow.metrics import confusion_counts
 from workflow.params import Params
 from workflow.progress import progress_bar, say
 from workflow.stage import Outputs, run_stage
+from workflow.workers import for_each
 
 RAW = Path("data/raw")
 NORMALIZED = Path("data/normalized.npz")
@@ -61,10 +61,16 @@ def visualize(params: Params, outputs: Outputs) -> None:
 
     wrong = np.flatnonzero(predicted != actual)
     most_confident = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+    # The slowest first, so that the workers end together.
     figures: dict[str, Callable[[], Figure]] = {
         # The sheet to leaf through: too large for Git, hence in the cache.
         "data/mistakes.png": lambda: all_mistakes(
             test_images(wrong), actual[wrong], predicted[wrong], classes
+        ),
+        "plots/predictions.png": lambda: grid(first(15), 3, "The first 15 test images"),
+        "plots/predictions_5x4.png": lambda: grid(first(20), 4, "The first 20 test images"),
+        "plots/mistakes.png": lambda: grid(
+            most_confident[:MISTAKES], 3, "The most confident mistakes"
         ),
         "plots/training_curves.png": lambda: training_curves(history),
         "plots/confusion_matrix.png": lambda: confusion_matrix(
@@ -80,26 +86,15 @@ def visualize(params: Params, outputs: Outputs) -> None:
         "plots/single_prediction.png": lambda: single_predictions(
             test_images(first(1)), probabilities[:1], classes, ["Test image 0"], [int(actual[0])]
         ),
-        "plots/predictions.png": lambda: grid(first(15), 3, "The first 15 test images"),
-        "plots/predictions_5x4.png": lambda: grid(first(20), 4, "The first 20 test images"),
-        "plots/mistakes.png": lambda: grid(
-            most_confident[:MISTAKES], 3, "The most confident mistakes"
-        ),
     }
-    with (
-        progress_bar(len(figures), "visualize", "figure") as bar,
-        # A picture is compressed while the next is drawn.
-        ThreadPoolExecutor(max_workers=1) as compressor,
-    ):
-        written = None
-        for path, draw in figures.items():
-            pixels = drawn(draw())
-            if written:
-                written.result()
-            written = compressor.submit(write_png, pixels, outputs.path(path))
+    paths = {name: outputs.path(name) for name in figures}
+
+    def save(name: str) -> None:
+        save_png(figures[name](), paths[name])
+
+    with progress_bar(len(figures), "visualize", "figure") as bar:
+        for _ in for_each(save, figures):
             bar.update()
-        if written:
-            written.result()
     say(f"visualize: {len(figures)} figures in plots/ and data/")
 
 

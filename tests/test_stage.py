@@ -29,9 +29,11 @@ def run(tmp_path: Path):
 
     def run_it(work: str, first: str = "") -> subprocess.CompletedProcess[str]:
         script = (
-            first + "from pathlib import Path\n"
+            first + "import os\n"
+            "from pathlib import Path\n"
             "from workflow.errors import UserError\n"
             "from workflow.stage import run_stage\n"
+            "from workflow.workers import for_each\n"
             "def work(params, outputs):\n"
             + textwrap.indent(textwrap.dedent(work).strip(), "    ")
             + "\nrun_stage('copy', work)\n"
@@ -72,6 +74,15 @@ def test_outputs_appear_at_the_end(run, tmp_path: Path) -> None:
         ("Path('/no/such/place').read_text()", "copy: /no/such/place: No such file or directory"),
         ("raise OSError(28, 'No space left on device')", "copy: No space left on device"),
         ("raise KeyboardInterrupt", "copy: interrupted"),
+        (
+            "def fail(item): raise UserError(f'no {item}: make one')\n"
+            "list(for_each(fail, ['such thing']))",
+            "copy: no such thing: make one",
+        ),
+        (
+            "list(for_each(lambda item: os.kill(os.getpid(), 9), ['a']))",
+            "copy: a worker process was killed, perhaps for want of memory: run `dvc repro` again",
+        ),
     ],
 )
 def test_a_failure_is_one_line_and_writes_nothing(

@@ -31,16 +31,23 @@ _started = time.time_ns()
 def enter() -> None:
     """Begin a stage, before it imports what takes seconds.
 
-    From here on an edit of what the stage depends on is noticed, and the stage ends with DVC:
-    killed, DVC would leave it behind, still writing.
+    From here on an edit of what the stage depends on is noticed, and the stage ends with DVC.
     """
     global _started
     _started = time.time_ns()
-    if sys.platform == "linux" and any(word.startswith("stages.") for word in sys.orig_argv):
-        parent = os.getppid()
+    if any(word.startswith("stages.") for word in sys.orig_argv):
+        end_with(os.getppid())
+
+
+def end_with(parent: int) -> None:
+    """Let this process end when its parent does, on Linux.
+
+    Killed, DVC would leave a stage behind, still writing, and a stage its workers.
+    """
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
-            sys.exit("DVC ended before the stage began")
+            sys.exit("the process that started this one ended before it began")
 
 
 class Outputs:
@@ -105,13 +112,17 @@ def run_stage(
 
 
 def peak_memory() -> float:
-    """The largest resident set of this process so far, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # the resource module would count what the parent had when it forked
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(lines["VmHWM"].split()[0]) / 1024
+    """The largest resident set so far of this process or one that it has started, in MB."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    own, largest_child = (
+        resource.getrusage(who).ru_maxrss * unit / 2**20
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    status = Path("/proc/self/status")
+    if status.exists():  # the resource module counts what the parent had when it forked
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        own = int(lines["VmHWM"].split()[0]) / 1024
+    return max(own, largest_child)
 
 
 def _snapshot(name: str, pipeline: Path, variables: Mapping[str, str]) -> dict[str, Any]:

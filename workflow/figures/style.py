@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from PIL import Image
 
 # Okabe and Ito (2008): a reader with any common colour blindness tells them apart, and the
@@ -50,23 +49,14 @@ def canvas(figure: Figure, width: float, height: float) -> Axes:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Save a figure as PNG."""
-    write_png(drawn(figure), path)
-
-
-def drawn(figure: Figure) -> NDArray[np.uint8]:
-    """The pixels of a figure: (height, width, 4) uint8."""
-    drawing = FigureCanvasAgg(figure)
-    drawing.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(drawing.buffer_rgba())  # type: ignore[no-untyped-call]
-
-
-def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write (height, width, 4) uint8 pixels as PNG of 256 colours, in about half the space of all.
+    """Save a figure as PNG of 256 colours, in about half the space of all.
 
     The bytes follow from the picture alone; matplotlib would add its version. (Pillow's `optimize`
     saves another tenth of the space and takes several times as long.)
     """
+    drawing = FigureCanvasAgg(figure)
+    drawing.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(drawing.buffer_rgba())  # type: ignore[no-untyped-call]
     picture = Image.fromarray(pixels).convert("RGB")
     few_colours = picture.quantize(256, dither=Image.Dither.NONE)
     few_colours.save(path, "PNG")

@@ -1,0 +1,94 @@
+"""Work in several processes: done once, in files, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+WAITING = """
+import os, time
+from workflow.workers import for_each
+
+def work(item):
+    os.write(1, f"{os.getpid()}\\n".encode())  # whole, whoever else writes
+    time.sleep(60)
+
+try:
+    list(for_each(work, [str(number) for number in range(20)]))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def start(code: str, folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_every_item_is_worked_on_once_in_another_process(tmp_path: Path) -> None:
+    code = """
+import os
+from workflow.workers import for_each
+
+def work(item):
+    with open(item, "a") as file:
+        print(os.getppid(), file=file)
+
+items = [f"item {n}" for n in range(20)]
+print(os.getpid(), sorted(for_each(work, items)) == sorted(items))
+"""
+    done = start(code, tmp_path)
+    said, errors = done.communicate(timeout=60)
+    parent, complete = said.split()
+    assert (complete, errors) == ("True", "")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {f"{parent}\n"}
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def gone(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for orphans in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_parent(sent: int, tmp_path: Path) -> None:
+    parent = start(WAITING, tmp_path)
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    assert not any(gone(worker) for worker in workers)
+    parent.send_signal(sent)
+    parent.wait(timeout=20)
+    deadline = time.monotonic() + 20
+    while not all(gone(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert all(gone(worker) for worker in workers)
+
+
+def test_an_interrupt_from_the_keyboard_is_told_once_and_leaves_out_the_rest(
+    tmp_path: Path,
+) -> None:
+    code = WAITING.replace("sleep(60)", "sleep(2)")
+    parent = start(code, tmp_path)
+    assert parent.stdout is not None
+    for _ in range(2):
+        parent.stdout.readline()
+    os.killpg(parent.pid, signal.SIGINT)
+    said, errors = parent.communicate(timeout=20)
+    *begun, last = said.splitlines()
+    assert (last, errors) == ("interrupted", "")
+    assert len(begun) < 5  # but for the two, those that were on their way

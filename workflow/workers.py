@@ -1,0 +1,55 @@
+"""Work in several processes that begin with all that this one has."""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+from workflow.errors import UserError
+from workflow.stage import end_with
+
+# As many as the smallest machines have cores: the results of a stage are waited for on those, too.
+WORKERS = 2
+
+
+def for_each(work: Callable[[str], object], items: Iterable[str]) -> Iterator[str]:
+    """Call `work` with each item in some worker process, and yield the items as they get done.
+
+    Workers are forked, so that `work` may be any function and nothing is imported anew. What it
+    returns or changes in memory is lost: its results are files.
+
+    Raises:
+        UserError: a worker was killed.
+        Exception: what `work` raised; the items that have not begun are left out then.
+    """
+    fork = get_context("fork")
+    with ProcessPoolExecutor(WORKERS, fork, _begin, (os.getpid(), work)) as pool:
+        try:
+            jobs = {pool.submit(_work, item): item for item in items}
+            for job in as_completed(jobs):
+                job.result()
+                yield jobs[job]
+        except BrokenProcessPool:
+            raise UserError(
+                "a worker process was killed, perhaps for want of memory: run `dvc repro` again"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_the_work: Callable[[str], object]
+
+
+def _begin(parent: int, work: Callable[[str], object]) -> None:
+    """Set a worker up. `work` is handed over here, since only forking can hand a function over."""
+    global _the_work
+    _the_work = work
+    end_with(parent)
+    # Interrupted from the keyboard, which reaches all, the parent speaks for them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _work(item: str) -> None:
+    _the_work(item)
