@@ -9,7 +9,6 @@ does not know.
 """
 
 import os
-import platform
 import sys
 from pathlib import Path
 
@@ -61,6 +60,8 @@ _EVERYWHERE = {
     # a person may have set for other work.
     "KERAS_BACKEND": "tensorflow",
     "TF_XLA_FLAGS": "",
+    # Packages that happen to be installed have no say in which params are valid.
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",
     # The stages print what a person needs; TensorFlow's start-up notes are not that.
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
@@ -69,7 +70,7 @@ _READ_AT_IMPORT_BY = ("tensorflow", "numpy")
 
 def required() -> dict[str, str]:
     """The variables that this machine's architecture needs, with their values."""
-    return _EVERYWHERE | (_X86_64 if platform.machine() in ("x86_64", "AMD64") else {})
+    return _EVERYWHERE | (_X86_64 if os.uname().machine == "x86_64" else {})
 
 
 def is_set() -> bool:

@@ -4,7 +4,6 @@ Every other module takes `tf` and `keras` from here, so that none can be importe
 without the environment, the thread counts and the determinism that this module sets.
 """
 
-import ctypes
 import gc
 import json
 import os
@@ -52,19 +51,39 @@ def _start_up_notes_held_back() -> Iterator[None]:
 
 
 # Keras imports these where it finds them, for data frames, pictures and reports. Without them
-# it starts a fifth faster and takes 70 MB less; whoever needs one imports it as ever.
+# it starts a fifth faster and takes 70 MB less; whoever needs one imports it later, as ever.
 _NOT_FOR_KERAS = ("matplotlib", "pandas", "PIL", "requests", "scipy")
 
 
+# What lists the functions `tf.nn` names three wrappers of recurrent cells among them, for which it
+# would load an older Keras as a whole: a tenth of the time that TensorFlow takes to start.
+_OLDER_KERAS = (
+    "tensorflow.python.keras",
+    "tensorflow.python.keras.layers",
+    "tensorflow.python.keras.layers.rnn_cell_wrapper_v2",
+)
+
+
+class _Placeholder(ModuleType):
+    """A module in which every name stands for nothing."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
 @contextmanager
-def _as_if_not_installed(names: tuple[str, ...]) -> Iterator[None]:
-    """Let an import of the named packages fail, unless one has been imported already."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is meant: no module
+def _instead(modules: dict[str, ModuleType | None]) -> Iterator[None]:
+    """Let an import of the named modules give these, or fail for None, until the end of the block.
+
+    What has been imported already stays as it is.
+    """
+    missing = {name: module for name, module in modules.items() if name not in sys.modules}
+    sys.modules.update(missing)  # type: ignore[arg-type]  # None is meant: no module
     try:
         yield
     finally:
-        for name in hidden:
+        for name in missing:
             del sys.modules[name]
 
 
@@ -106,31 +125,17 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-_M_ARENA_MAX = -8  # of malloc.h
-
-
-def _share_one_heap() -> None:
-    """Let all threads allocate from one heap.
-
-    The C library gives each thread a heap of its own, for the sake of speed; with the few threads
-    here that only costs memory, 15 MB while XLA compiles.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        library.mallopt(_M_ARENA_MAX, 1)
-
-
-_share_one_heap()
 sys.meta_path.insert(0, _OnFirstUse())
 with (
     _start_up_notes_held_back(),
-    _as_if_not_installed(_NOT_FOR_KERAS),
+    _instead(dict.fromkeys(_NOT_FOR_KERAS)),
     _without_garbage_collection(),
 ):
     import keras
     import tensorflow as tf
 
-    dir(tf.nn)  # its first use, which takes SciPy where it finds it
+    with _instead({name: _Placeholder(name) for name in _OLDER_KERAS}):
+        dir(tf.nn)  # its first use, which takes SciPy where it finds it
     # These packages are namesakes of parts of the interface: imported on first use, they would take
     # their places in `tf`.
     import_module("tensorflow.lite")

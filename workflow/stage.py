@@ -109,6 +109,18 @@ def run_stage(
         outputs.discard()
     seconds, memory = time.perf_counter() - started, peak_memory()
     say(f"{name}: {seconds:.1f} s, at most {memory:.0f} MB of memory")
+    leave()
+
+
+def leave() -> None:
+    """End the process at once, with status 0.
+
+    All outputs are in their places. To take Python and its packages apart first, object by
+    object, would take another tenth of a second.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def peak_memory() -> float:

@@ -58,5 +58,5 @@ def save_png(figure: Figure, path: Path) -> None:
     drawing.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(drawing.buffer_rgba())  # type: ignore[no-untyped-call]
     picture = Image.fromarray(pixels).convert("RGB")
-    few_colours = picture.quantize(256, dither=Image.Dither.NONE)
+    few_colours = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few_colours.save(path, "PNG")
