@@ -17,7 +17,7 @@ COMMAND = re.compile(r"^((make|dvc|python|pip) |DATA_SOURCE=)")
 # Not run below, and why.
 ELSEWHERE = {
     "make test": "is what runs this test",
-    "make bench": "takes a quarter of an hour; test_a_round_of_the_benchmark runs one round",
+    "make bench": "takes minutes; test_a_round_of_the_benchmark runs one round",
     "dvc exp run -S recipe=cnn": "test_pipeline does so on a small data set",
     "DATA_SOURCE=/a/folder make repro": "tests/test_sources.py and every test with `tiny`",
 }
