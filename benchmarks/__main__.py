@@ -271,7 +271,7 @@ def speed_table(samples: Samples, rounds: int) -> str:
         ),
         row("`dvc repro` after editing a figure", samples.shown("figure"), "", None),
         "",
-        f"Peak memory of each stage in MB: {memory}.",
+        f"Peak memory of each stage in MB, of its largest process: {memory}.",
         f"The floor counts {operations / 1e9:.1f} GFLOP an epoch: every weight with every image,"
         " forward and backward, but for the gradient of the images, which nobody needs; at the rate"
         f" of a {MATRIX} × {MATRIX} float32 product on one core. With that gradient, as is commonly"
@@ -358,7 +358,8 @@ def measure_growth(raw: Path) -> None:
                     samples[factor][stage] = (alone.seconds, alone.last_line()["memory"])
             bar.update()
     lines = [
-        f"One run each, on {machine()}. Every stage on its own, in seconds and MB.",
+        f"One run each, on {machine()}. Every stage on its own, in seconds and MB (of"
+        " its largest process).",
         "",
         "| images | " + " | ".join(STAGES) + " |",
         "| --- |" + " --- |" * len(STAGES),

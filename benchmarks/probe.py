@@ -33,7 +33,6 @@ def main() -> None:
         original(name, work, **more)
 
     workflow.stage.run_stage = run_stage  # type: ignore[assignment]
-    workflow.stage.leave = lambda: None
     sys.argv = [f"stages.{stage}"]
     runpy.run_module(f"stages.{stage}", run_name="__main__")
     total = time.perf_counter() - STARTED

@@ -67,8 +67,8 @@ def visualize(params: Params, outputs: Outputs) -> None:
         "data/mistakes.png": lambda: all_mistakes(
             test_images(wrong), actual[wrong], predicted[wrong], classes
         ),
-        "plots/predictions.png": lambda: grid(first(15), 3, "The first 15 test images"),
         "plots/predictions_5x4.png": lambda: grid(first(20), 4, "The first 20 test images"),
+        "plots/predictions.png": lambda: grid(first(15), 3, "The first 15 test images"),
         "plots/mistakes.png": lambda: grid(
             most_confident[:MISTAKES], 3, "The most confident mistakes"
         ),

@@ -200,6 +200,16 @@ def test_an_environment_set_too_late_fails(library: str, real: Project) -> None:
     assert f"{library} was imported before `workflow`" in done.stderr
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="where NumPy is held to AVX2")
+def test_numpy_knows_the_features_that_it_is_to_do_without(real: Project) -> None:
+    code = (
+        "import workflow\n"
+        "from numpy._core._multiarray_umath import __cpu_features__ as has\n"
+        "print([has[name] for name in workflow.environment._AVX512.split()])"
+    )
+    assert real.ok("python", "-W", "error::ImportWarning", "-c", code) == "[False, False, False]\n"
+
+
 def test_an_environment_changed_in_between_fails(real: Project) -> None:
     code = "import workflow, os; os.environ['XLA_FLAGS'] = ''; import stages.train"
     done = real.run("python", "-c", code)

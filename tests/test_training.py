@@ -105,6 +105,15 @@ def test_same_updates_as_plain_keras(
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-3, atol=1e-5)
 
 
+def test_a_batch_may_be_larger_than_all_images(data) -> None:
+    path, _, labels = data
+    (whole, _), (larger, _) = (
+        trained(path, labels, recipe(batch_size=size)) for size in (70, 10**15)
+    )
+    for ours, theirs in zip(whole.weights, larger.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
 def left_to_a_library(dump: Path, program: str) -> list[str]:
     """What the program of this name leaves to others: of its products, those without code."""
     (file,) = dump.glob(f"*inference_{program}_*cpu_after_optimizations.txt")
@@ -331,6 +340,9 @@ for name, module in list(sys.modules.items()):
     part = name.removeprefix("tensorflow._api.v2.")
     if part != name and "." not in part and part != "experimental":  # replaced by TensorFlow itself
         assert getattr(workflow.reproducible.tf, part) is module, part
+assert not hasattr(workflow.reproducible.tf.nn, "RNNCellDropoutWrapper")  # of an older Keras
+from tensorflow.python.keras.layers import Dense
+assert Dense.__name__ == "Dense"
 print(workflow.reproducible.tf.compat.v1.nn.relu.__name__)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -383,6 +395,10 @@ def test_stored_rows_are_those_of_numpy(data) -> None:
         assert stored.take(rows, into=longer) is longer
         np.testing.assert_array_equal(longer[:4], images[rows])
         assert (longer[4:] == 1).all()
+        strided = np.ones((12, *images.shape[1:]), np.float32)[::2]
+        for unfit in (longer[:3], strided, longer.astype(np.float64), longer[:, 1:]):
+            with pytest.raises(ValueError, match="for 4 rows"):
+                stored.take(rows, into=unfit)
     np.testing.assert_array_equal(read_array(path, "labels"), labels)
 
 

@@ -17,6 +17,7 @@ from workflow.workers import for_each
 def work(item):
     os.write(1, f"{os.getpid()}\\n".encode())  # whole, whoever else writes
     time.sleep(60)
+    os.write(1, b"done\\n")
 
 try:
     list(for_each(work, [str(number) for number in range(20)]))
@@ -89,6 +90,20 @@ def test_an_interrupt_from_the_keyboard_is_told_once_and_leaves_out_the_rest(
         parent.stdout.readline()
     os.killpg(parent.pid, signal.SIGINT)
     said, errors = parent.communicate(timeout=20)
-    *begun, last = said.splitlines()
-    assert (last, errors) == ("interrupted", "")
-    assert len(begun) < 5  # but for the two, those that were on their way
+    assert (said.splitlines()[-1], errors) == ("interrupted", "")
+    assert 2 <= said.count("done") < 5  # the two, and those that were on their way
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds children in /proc")
+@pytest.mark.parametrize("milliseconds", range(0, 20, 2))
+def test_an_interrupt_while_workers_are_forked_is_told_once(
+    milliseconds: int, tmp_path: Path
+) -> None:
+    parent = start(WAITING.replace("sleep(60)", "sleep(0.1)"), tmp_path)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    while not children.read_text():
+        assert parent.poll() is None
+    time.sleep(milliseconds / 1000)
+    os.killpg(parent.pid, signal.SIGINT)
+    said, errors = parent.communicate(timeout=20)
+    assert (said.splitlines()[-1], errors) == ("interrupted", "")

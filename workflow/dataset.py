@@ -87,15 +87,20 @@ class StoredArray:
 
         Args:
             rows: (n,) indices.
-            into: contiguous, at least n rows long: its first n are overwritten.
+            into: contiguous and of the same dtype, at least n rows long: its first n are
+                overwritten.
 
         Returns:
             `into`, or a new array of shape (n, *shape[1:]).
 
         Raises:
             UserError: the file has become shorter than its header says.
+            ValueError: `into` does not fit.
         """
         result = np.empty((len(rows), *self.shape[1:]), self.dtype) if into is None else into
+        fits = len(result) >= len(rows) and result.shape[1:] == self.shape[1:]
+        if not fits or result.dtype != self.dtype or not result.flags.c_contiguous:
+            raise ValueError(f"{result.dtype} array of shape {result.shape} for {len(rows)} rows")
         size = self._row_bytes
         target = memoryview(result.reshape(-1).view(np.uint8).data)
         for position, row in enumerate(rows.tolist()):
@@ -114,9 +119,13 @@ class StoredArray:
 
     def _read(self, row: int, target: memoryview) -> None:
         """Fill `target` from the beginning of a row on."""
-        start = self._start + row * self._row_bytes
-        if os.preadv(self._file, [target], start) != len(target):
-            raise UserError(f"{self._archive}: truncated: run `dvc repro normalize`")
+        done = 0
+        while done < len(target):  # one call reads two gigabytes at most
+            position = self._start + row * self._row_bytes + done
+            count = os.preadv(self._file, [target[done:]], position)
+            if count == 0:
+                raise UserError(f"{self._archive}: truncated: run `dvc repro normalize`")
+            done += count
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ with (
 
     with _instead({name: _Placeholder(name) for name in _OLDER_KERAS}):
         dir(tf.nn)  # its first use, which takes SciPy where it finds it
+    for _name in ("RNNCellDeviceWrapper", "RNNCellDropoutWrapper", "RNNCellResidualWrapper"):
+        delattr(tf.nn, _name)
     # These packages are namesakes of parts of the interface: imported on first use, they would take
     # their places in `tf`.
     import_module("tensorflow.lite")

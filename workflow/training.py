@@ -30,7 +30,7 @@ from workflow.reproducible import tf
 # in use and the next one), smaller ones time.
 CHUNK_BYTES = 8 * 2**20
 
-# XLA copies a tensor first whose address is no multiple of so many bytes.
+# Compiled programs take it for granted that the address of a tensor is a multiple of so many bytes.
 _ALIGNMENT = 64
 
 # Convolutions take most of the memory that evaluation needs, in proportion to this.
@@ -220,7 +220,7 @@ def _chunks(
 
     def pair(capacity: int, batch_size: int) -> Iterator[_SharedMemory]:
         shape = (capacity, batch_size, *images.shape[1:])
-        return cycle([_shared_memory(shape, images.dtype) for _ in range(2)])
+        yield from cycle([_shared_memory(shape, images.dtype) for _ in range(2)])  # on first use
 
     def read(epoch: int, rows: NDArray[np.int64], memory: _SharedMemory) -> _Chunk:
         array, tensor = memory

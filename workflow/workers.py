@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 from workflow.errors import UserError
@@ -22,21 +23,41 @@ def for_each(work: Callable[[str], object], items: Iterable[str]) -> Iterator[st
 
     Raises:
         UserError: a worker was killed.
-        Exception: what `work` raised; the items that have not begun are left out then.
+        Exception: what `work` raised; the other items are left out then, but for the few that are
+            on their way to a worker.
     """
     fork = get_context("fork")
     with ProcessPoolExecutor(WORKERS, fork, _begin, (os.getpid(), work)) as pool:
         try:
-            jobs = {pool.submit(_work, item): item for item in items}
+            with _interrupts_after():
+                jobs = {pool.submit(_work, item): item for item in items}
             for job in as_completed(jobs):
                 job.result()
                 yield jobs[job]
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
+            if error.__cause__:  # an exception that cannot be sent to this process
+                raise
             raise UserError(
                 "a worker process was killed, perhaps for want of memory: run `dvc repro` again"
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_after() -> Iterator[None]:
+    """Let an interrupt from the keyboard take effect at the end of the block.
+
+    In the middle of forking it would leave workers behind that are waited for and never end.
+    """
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 _the_work: Callable[[str], object]
