@@ -95,6 +95,13 @@ def test_a_failure_is_one_line_and_writes_nothing(
     assert leftovers(tmp_path) == set()
 
 
+def test_the_memory_that_is_told_is_of_the_largest_process(run) -> None:
+    done = run("list(for_each(lambda item: len(b'x' * 300 * 2**20), ['a']))")
+    assert done.returncode == 0, done.stderr
+    told = int(done.stdout.split("at most ")[1].split(" MB")[0])
+    assert 300 <= told < 400
+
+
 def test_an_older_output_survives_a_failure(run, tmp_path: Path) -> None:
     (tmp_path / "output.txt").write_text("older")
     assert run(WRITE + "raise UserError('no')").returncode == 1

@@ -58,6 +58,24 @@ print(os.getpid(), sorted(for_each(work, items)) == sorted(items))
     assert len(list(tmp_path.iterdir())) == 20
 
 
+def test_an_exception_that_cannot_be_sent_is_shown(tmp_path: Path) -> None:
+    code = """
+from workflow.workers import for_each
+
+class Odd(Exception):
+    def __init__(self, first, second):  # unpickling gives it one
+        super().__init__("the cause")
+
+def work(item):
+    raise Odd(1, 2)
+
+list(for_each(work, ["a"]))
+"""
+    _, errors = start(code, tmp_path).communicate(timeout=60)
+    assert "Odd.__init__() missing" in errors
+    assert "want of memory" not in errors
+
+
 def gone(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

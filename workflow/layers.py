@@ -35,7 +35,9 @@ def convolution(images: Any, kernel: Any, bias: Any) -> Any:
             _patches(upstream, size, size - 1 - before), tf.reshape(mirrored, (-1, channels))
         )
         rows = tf.reshape(upstream, (-1, filters))
-        # The narrower of the two is transposed; the sums are the same, term by term.
+        # The narrower of the two is transposed; the sums are the same, term by term. (The product
+        # is reshaped before it is transposed back: XLA would fold a transposition right behind it
+        # into the product, against rule 2.)
         if filters < patches.shape[1]:
             of_kernel = product(tf.transpose(rows), patches)
             of_kernel = tf.reshape(of_kernel, (filters, size, size, channels))

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from workflow.errors import UserError
 from workflow.stage import end_with
 
-# As many as the smallest machines have cores: the results of a stage are waited for on those, too.
+# No more than the cores of the smallest machines: further ones would only cost memory there.
 WORKERS = 2
 
 
