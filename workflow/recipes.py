@@ -3,6 +3,7 @@
 from typing import Any
 
 from workflow.errors import UserError
+from workflow.optimizers import OnePassAdam
 from workflow.params import (
     Adam,
     BatchNormalization,
@@ -67,7 +68,7 @@ def build_optimizer(recipe: Recipe) -> Any:
     """The recipe's `keras.optimizers.Optimizer`."""
     settings = recipe.optimizer
     if isinstance(settings, Adam):
-        return keras.optimizers.Adam(settings.learning_rate)
+        return OnePassAdam(settings.learning_rate)
     return keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
 
 

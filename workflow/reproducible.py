@@ -133,6 +133,7 @@ with (
 ):
     import keras
     import tensorflow as tf
+    from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
 
     with _instead({name: _Placeholder(name) for name in _OLDER_KERAS}):
         dir(tf.nn)  # its first use, which takes SciPy where it finds it
@@ -145,7 +146,7 @@ with (
     for _name in ("distribute", "lite"):
         setattr(tf, _name, sys.modules[f"tensorflow._api.v2.{_name}"])
 
-__all__ = ["keras", "load_model", "save_model", "set_seed", "tf"]
+__all__ = ["keras", "load_model", "optimization_barrier", "save_model", "set_seed", "tf"]
 
 # What a person may have set otherwise in a file of Keras' own, in the home folder.
 keras.config.set_floatx("float32")
