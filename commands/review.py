@@ -45,6 +45,7 @@ from commands.revisions import (
     metrics_difference,
     revision_arguments,
 )
+from workflow.errors import UserError
 from workflow.params import PARAMS_FILE
 from workflow.progress import say
 
@@ -66,7 +67,12 @@ def main() -> int:
 
 
 def gather(base: Revision, head: Revision, base_reason: str) -> Review:
-    """Read everything that the reports show."""
+    """Read everything that the reports show.
+
+    Raises:
+        UserError: a result cannot be read, or is missing.
+    """
+    _require_results(head)
     old, new = read_predictions(base), read_predictions(head)
     predictions = compare_predictions(old, new, head) if old and new else None
     difference = new.accuracy - old.accuracy if old and new else None
@@ -102,6 +108,23 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         plots,
         charts,
     )
+
+
+def _require_results(head: Revision) -> None:
+    """Name a result that is missing; DVC would say no more than that something is.
+
+    Before a stage runs DVC deletes what it gave last, which stays away if the stage fails.
+    """
+    if head.commit is not None:
+        return
+    deleted = git("ls-files", "--deleted", "-z").decode().split("\0")
+    for address, stage in head.lock.items():
+        for out in stage.outs:
+            if out.path in deleted:
+                raise UserError(
+                    f"{out.path} is missing: run `dvc repro {address}`, or take the committed one"
+                    f" back with `git restore {out.path}`"
+                )
 
 
 def _checks(base: Revision, head: Revision, metrics: list[MetricChange]) -> list[Check]:

@@ -349,6 +349,22 @@ def test_damaged_results_are_one_line(repository: SmallPipeline, content: str) -
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["plots/sample.png", "metrics/test.json"])
+def test_a_missing_result_is_named_with_its_stage(repository: SmallPipeline, name: str) -> None:
+    file = checked_out(repository, "seed").root / name
+    file.unlink()
+    try:
+        done = repository.command("review")
+    finally:
+        repository.run("git", "checkout", "-q", "--", name)
+    assert done.returncode == 1
+    stage = "visualize" if name.startswith("plots") else "evaluate"
+    assert done.stderr == (
+        f"review: {name} is missing: run `dvc repro {stage}`, or take the committed one back with"
+        f" `git restore {name}`\n"
+    )
+
+
 # The page.
 
 
