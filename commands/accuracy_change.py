@@ -77,10 +77,7 @@ def accuracy_change(
     test, notes = _against_seeds(_recipe(base), _recipe(head), difference)
     if _changed_in_training(base, head) == _SEED_ALONE:
         kind = "within"
-        headline = (
-            f"Within the spread of seeds: {points}, and only the seed has changed;"
-            f" {_in_words(test)}."
-        )
+        headline = f"{_within_by_nature(points, test)}."
     elif difference == 0 and paired.gained + paired.lost == 0:
         return AccuracyChange("same", "No change of accuracy.", paired, None, [])
     elif test is None:
@@ -96,14 +93,15 @@ def accuracy_change(
     return AccuracyChange(kind, headline, paired, test, notes)
 
 
-def _in_words(test: SeedTest | None) -> str:
-    """What the measured spread says of a difference that the seed alone has made."""
+def _within_by_nature(points: str, test: SeedTest | None) -> str:
+    """What the measured spread, if there is one, says of a difference that the seed alone made."""
     if test is None:
-        return "the spread has not been measured"
+        return f"Only the seed has changed: {points}; how far seeds scatter has not been measured"
     limit = f"the measured limit of ±{test.limit * 100:.2f} points"
-    if test.is_real:
-        return f"it is beyond {limit}, as happens for one seed in twenty"
-    return f"it is within {limit}"
+    place = (
+        f"beyond {limit}, as happens for one seed in twenty" if test.is_real else f"within {limit}"
+    )
+    return f"Within the spread of seeds: {points}, and only the seed has changed; it is {place}"
 
 
 def _changed_in_training(base: Revision, head: Revision) -> list[str]:
@@ -139,7 +137,8 @@ def _against_seeds(
     if before is None and after is None:
         names = base.name if base.name == head.name else f"{base.name} or {head.name}"
         notes.append(
-            f"{RESULTS} does not hold {FEWEST_SEEDS} seeds of {names}: `{MEASURE}` measures them."
+            f"{RESULTS} does not hold {FEWEST_SEEDS} seeds of {names}: `{MEASURE}` measures the"
+            " recipes that published/params.yaml names."
         )
         return None, notes
     for known, missing, side in ((before, base.name, "base"), (after, head.name, "head")):

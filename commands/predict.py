@@ -86,6 +86,8 @@ def _predict(options: argparse.Namespace) -> int:
     classes = load_params().data.class_names
     if options.plot and options.plot.suffix.lower() != ".png":
         raise UserError(f"{options.plot}: only PNG is written: end the name in .png")
+    if options.plot and not options.plot.parent.is_dir():
+        raise UserError(f"{options.plot.parent}: no such folder: make it, or plot to another")
     if options.plot and len(options.inputs) > MOST_PLOTTED:
         raise UserError(f"--plot: {len(options.inputs)} inputs: give at most {MOST_PLOTTED}")
     if options.inputs.count("-") > 1:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ TEST_METRICS = "metrics/test.json"
 NORMALIZED = "data/normalized.npz"
 _COLUMNS = ["actual", "predicted", "actual_label", "predicted_label"]
 _PICTURES_OF_EACH_KIND = 12
+_DECIMALS = 4  # of the scores that evaluate writes
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def compare_predictions(
             int(lost[head.actual == label].sum()),
         )
         for label, old, new in zip(
-            labels, scores_per_class(before), scores_per_class(after), strict=True
+            labels, _rounded_scores(before), _rounded_scores(after), strict=True
         )
     ]
     flipped = np.flatnonzero(base.predicted != head.predicted)
@@ -198,6 +199,14 @@ def compare_predictions(
         kinds,
         pictures,
     )
+
+
+def _rounded_scores(counts: NDArray[np.int64]) -> list[ClassScores]:
+    """The scores of each class as `metrics/per_class.json` has them, for the same differences."""
+    return [
+        ClassScores(**{name: round(score, _DECIMALS) for name, score in asdict(scores).items()})
+        for scores in scores_per_class(counts)
+    ]
 
 
 def computed_intervals(

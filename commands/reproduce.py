@@ -40,6 +40,11 @@ def main() -> int:
         say("reproduce: run `dvc repro` and commit dvc.lock, metrics/ and plots/")
         return 1
     say(f"reproduce: dvc.lock and all {result.outputs} outputs of {head.name}, byte for byte")
+    if not arguments.no_run_cache:
+        say(
+            "reproduce: a stage that has run before on the same inputs came from the run cache;"
+            " `make reproduce FRESH=1` runs each"
+        )
     return 0
 
 

@@ -46,7 +46,7 @@ from commands.revisions import (
     revision_arguments,
 )
 from workflow.errors import UserError
-from workflow.params import PARAMS_FILE
+from workflow.params import PARAMS_FILE, load_params
 from workflow.progress import say
 
 FOLDER = Path("review")
@@ -70,9 +70,11 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     """Read everything that the reports show.
 
     Raises:
-        UserError: a result cannot be read, or is missing.
+        UserError: the params are not valid, or a result cannot be read or is missing.
     """
-    _require_results(head)
+    if head.commit is None:
+        load_params()
+        _require_results(head)
     old, new = read_predictions(base), read_predictions(head)
     predictions = compare_predictions(old, new, head) if old and new else None
     difference = new.accuracy - old.accuracy if old and new else None
@@ -110,15 +112,13 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     )
 
 
-def _require_results(head: Revision) -> None:
+def _require_results(workspace: Revision) -> None:
     """Name a result that is missing; DVC would say no more than that something is.
 
     Before a stage runs DVC deletes what it gave last, which stays away if the stage fails.
     """
-    if head.commit is not None:
-        return
     deleted = git("ls-files", "--deleted", "-z").decode().split("\0")
-    for address, stage in head.lock.items():
+    for address, stage in workspace.lock.items():
         for out in stage.outs:
             if out.path in deleted:
                 raise UserError(

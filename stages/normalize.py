@@ -27,6 +27,10 @@ def normalize(params: Params, outputs: Outputs) -> None:
 
     check_labels(train_images, train_labels, files.train_labels.name, classes)
     check_labels(test_images, test_labels, files.test_labels.name, classes)
+    without = np.setdiff1d(np.arange(len(classes)), train_labels)
+    if len(without):
+        names = ", ".join(classes[label] for label in without)
+        say(f"normalize: no training image is of the class {names}: no need to name it")
     if train_images.shape[1:] != test_images.shape[1:]:
         raise UserError(
             f"{files.test_images.name}: images of {test_images.shape[1:]} pixels, but"

@@ -89,7 +89,7 @@ def copy_repository(target: Path) -> Project:
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
+            shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
     project = Project(target)
     project.ok("git", "init", "-q", "-b", "main")
     project.ok("git", "config", "user.name", "tester")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from conftest import Project
 
 from workflow.idx import write_idx
@@ -72,6 +73,15 @@ def test_wrong_labels(tiny: Project, tmp_path: Path, labels: np.ndarray, said: s
     replace(tiny, "train_labels", (tmp_path / "labels").read_bytes())
     tiny.ok("python", "-m", "stages.download", env=LOCAL)
     assert said in last_line(tiny, "normalize")
+
+
+def test_a_class_without_images_is_named(tiny: Project, tmp_path: Path) -> None:
+    write_idx(tmp_path / "labels", (np.arange(100) % 2).astype(np.uint8))
+    replace(tiny, "train_labels", (tmp_path / "labels").read_bytes())
+    tiny.ok("python", "-m", "stages.download", env=LOCAL)
+    last = yaml.safe_load((tiny.root / "params.yaml").read_text())["data"]["class_names"][-1]
+    said = tiny.ok("python", "-m", "stages.normalize")
+    assert f"normalize: no training image is of the class {last}" in said
 
 
 def test_images_of_two_sizes(tiny: Project, tmp_path: Path) -> None:

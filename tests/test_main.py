@@ -1,7 +1,9 @@
 """How a command ends."""
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +43,24 @@ def test_a_command_ends_with_its_status_and_at_most_one_line(
         run_command("it", work)
     assert left.value.code == status
     assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize("module", ["stages.train", "commands.predict", "commands.review"])
+@pytest.mark.parametrize("seconds", [0.25, 0.6])
+def test_an_interrupt_while_modules_are_imported_is_one_word(module: str, seconds: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    # Whatever it was doing by then, it says no more than a line of that.
+    assert process.returncode
+    assert said.decode().count("\n") <= 1, said.decode()
+    assert "Traceback" not in said.decode()
 
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from dvc.utils.hydra import apply_overrides
 
 from workflow.errors import UserError
 from workflow.params import load_params
@@ -64,6 +65,25 @@ def test_a_bad_value_is_named(tmp_path: Path, key: str, value: object, said: str
         place = place[parent]
     place[last] = value
     assert said in message(tmp_path, content)
+
+
+@pytest.mark.parametrize("written", ["1e-05", "1e-3", "1.5E-3", ".5e-3", "2.e-4", "0.00001"])
+def test_numbers_may_be_written_as_dvc_writes_them(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    assert "learning_rate: 0.001" in text
+    path.write_text(text.replace("learning_rate: 0.001", f"learning_rate: {written}"))
+    chosen = load_params(path).recipes["tutorial"]
+    assert chosen.optimizer.learning_rate == float(written)
+
+
+def test_dvc_changes_no_more_of_the_file_than_it_is_told_to(tmp_path: Path) -> None:
+    before = (ROOT / "params.yaml").read_text()
+    path = tmp_path / "params.yaml"
+    path.write_text(before)
+    seed = load_params(path).seed
+    apply_overrides(path, [f"seed={seed + 1}"])  # what `dvc exp run -S` does
+    assert path.read_text() == before.replace(f"\nseed: {seed}\n", f"\nseed: {seed + 1}\n")
 
 
 def test_an_absurd_width_is_named(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def predict(project, *arguments, **options):
 def test_test_images_pictures_and_standard_input_as_json_with_a_plot(project):
     status, out, err = predict(
         project,
-        *("0", "1", "wide.jpg", "./3", "-", "--json", "--plot", "plots/seen.png"),
+        *("0", "1", "wide.jpg", "./3", "-", "--json", "--plot", "seen.png"),
         input=(project / "wide.jpg").read_bytes(),
     )
     assert (status, err) == (0, "")
@@ -101,7 +101,7 @@ def test_test_images_pictures_and_standard_input_as_json_with_a_plot(project):
         assert top == sorted(top, reverse=True)
         assert answer["probability"] == top[0] > 0.5
     assert answers[2] == {**answers[4], "input": "wide.jpg"}
-    with Image.open(project / "plots/seen.png") as plot:
+    with Image.open(project / "seen.png") as plot:
         assert plot.height > plot.width
 
 
@@ -135,6 +135,7 @@ def test_what_cannot_be_used_gets_a_line_each_and_the_rest_its_answer(project):
     [
         (["none.jpg"], "predict: none.jpg: No such file or directory: name a picture file"),
         (["0", "--plot", "seen.pdf"], "predict: seen.pdf: only PNG is written: end the name"),
+        (["0", "--plot", "no/seen.png"], "predict: no: no such folder: make it, or plot to"),
         (["-", "-"], "predict: -: standard input can be read only once"),
         (["0"] * 51 + ["--plot", "seen.png"], "predict: --plot: 51 inputs: give at most 50"),
     ],

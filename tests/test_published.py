@@ -112,7 +112,10 @@ def edit(path, change):
         (lambda _, p: p["results"]["tutorial"].update(test_acuracy=0.9), "unknown key"),
         (lambda _, p: p["results"]["tutorial"].update(test_accuracy=88.0), "88"),
         (lambda p, _: p["recipes"].pop("tutorial-two-layers"), "two-layers: no such recipe"),
-        (lambda p, _: p["data"]["class_names"].pop(), "label 9, but 9 classes"),
+        (
+            lambda p, _: p["data"]["class_names"].pop(),
+            "data.class_names has 9 names, but .* label 9: restore the names",
+        ),
     ],
 )
 def test_published_params_are_checked(tmp_path, change, message):
@@ -253,3 +256,13 @@ def test_a_change_computes_what_it_concerns_alone(small_project):
     assert json.loads((project / "published/runs/tutorial.json").read_text())["runs"][1:] == alone
     with (project / "published/results.csv").open(encoding="utf-8", newline="") as stream:
         assert [row["seed"] for row in csv.DictReader(stream)] == ["3", "1", "2"]
+
+
+def test_recipes_of_ones_own_are_measured_as_the_readme_says(small_project):
+    project, environment = small_project
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    own = yaml.safe_load(re.search(r"```yaml\n(seeds:.*?)```", page, re.DOTALL)[1])
+    edit(project / "published/params.yaml", lambda p: (p.clear(), p.update(own)))
+    assert "reproduce@tutorial" in reproduce(project, environment)
+    with (project / "published/results.csv").open(encoding="utf-8", newline="") as stream:
+        assert [int(row["seed"]) for row in csv.DictReader(stream)] == own["seeds"]

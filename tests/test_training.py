@@ -248,12 +248,12 @@ def test_layers_that_give_no_vector_are_named() -> None:
         (
             LAYERS["one"][0],
             LAYERS["convolutions"][0],
-            r"layer 2, conv2d, .*\(12,\).*before flatten",
+            r"layers\.1 of the recipe, conv2d, .*\(12,\).*before flatten",
         ),
         (
             LAYERS["convolutions"][0],
             {"layer": "max_pooling2d", "pool_size": 4},
-            r"layer 2, max_pooling2d, .*\(4, 3, 5\).*smaller pool_size",
+            r"layers\.1 of the recipe, max_pooling2d, .*\(4, 3, 5\).*smaller pool_size",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from workflow.errors import UserError
 
 _UNSIGNED_BYTE = 0x08
+_DIMENSIONS = {1: "1 (a label an image)", 3: "3 (grey images, rows, columns)"}
 
 IdxArray: TypeAlias = "np.memmap[Any, np.dtype[np.uint8]]"
 
@@ -46,7 +47,10 @@ def read_idx(path: Path, dimensions: int) -> IdxArray:
             f"{path}: IDX type code 0x{head[2]:02x}: only 0x08 (unsigned bytes) is supported"
         )
     if head[3] != dimensions:
-        raise UserError(f"{path}: {head[3]} dimensions, expected {dimensions}")
+        raise UserError(
+            f"{path}: {head[3]} dimensions, expected {_DIMENSIONS[dimensions]}: check which file is"
+            " which in data.files of params.yaml"
+        )
     if len(head) < 4 + 4 * dimensions:
         raise UserError(f"{path}: the header is cut short: download the file again")
     shape = struct.unpack(f">{dimensions}I", head[4:])

@@ -1,5 +1,6 @@
 """`params.yaml`, read and validated as a whole."""
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -151,7 +152,10 @@ class Params(Strict):
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets a repeated key silently win; here it is an error."""
+    """YAML lets a repeated key silently win; here it is an error.
+
+    Numbers are those of YAML 1.2, which DVC reads and writes: 1e-05 is one, too.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
@@ -167,6 +171,13 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
 
 
 def load_content(path: Path) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from workflow.errors import UserError
-from workflow.params import Params, Strict, load_validated
+from workflow.params import PARAMS_FILE, Params, Strict, load_validated
 
 PUBLISHED_FILE = Path("published/params.yaml")
 
@@ -68,7 +68,8 @@ def load_published(params: Params, path: Path = PUBLISHED_FILE) -> Published:
             raise UserError(f"{where}: no such recipe: add it to params.yaml, or delete it here")
         if result.prediction and result.prediction.label >= classes:
             raise UserError(
-                f"{where}: label {result.prediction.label}, but {classes} classes: delete the"
-                " folder published where the data set is another one"
+                f"{PARAMS_FILE}: data.class_names has {classes} names, but {where} speaks of label"
+                f" {result.prediction.label}: restore the names; or, if the data set is another"
+                " one, delete the folder published"
             )
     return published

@@ -41,17 +41,17 @@ def build_model(recipe: Recipe, image_shape: tuple[int, ...], classes: int) -> A
     model = keras.Sequential([keras.Input(image_shape, name="image")], name="classifier")
     if len(image_shape) == 2 and any(isinstance(of, Conv2D | MaxPooling2D) for of in recipe.layers):
         model.add(keras.layers.Reshape((*image_shape, 1), name="channel"))
-    for number, layer in enumerate(recipe.layers, 1):
+    for number, layer in enumerate(recipe.layers):
         given = model.output_shape[1:] if model.layers else image_shape
         try:
             # Names of our own: automatic ones count up through the life of a process and would
             # be part of the saved bytes.
-            model.add(_layer(layer, f"{layer.layer}_{number}"))
+            model.add(_layer(layer, f"{layer.layer}_{number + 1}"))
         except ValueError:
             remedy = "move it before flatten" if len(given) == 1 else "take a smaller pool_size"
             raise UserError(
-                f"params.yaml: recipe layer {number}, {layer.layer}, cannot take the shape {given}"
-                f" that one image has before it: {remedy}"
+                f"params.yaml: layers.{number} of the recipe, {layer.layer}, cannot take the shape"
+                f" {given} that one image has before it: {remedy}"
             ) from None
     given = model.output_shape[1:] if model.layers else image_shape
     if len(given) != 1:

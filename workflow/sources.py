@@ -87,7 +87,8 @@ def fetch_all(files: Sequence[IdxFile], sources: Sequence[str], folder: Path) ->
                 return
     raise UserError(
         f"no source has {', '.join(file.name for file in missing)} ({'; '.join(reasons)});"
-        " mend the network or name a folder or mirror that has the files in DATA_SOURCE"
+        " mend data in params.yaml or the network, or name a folder or mirror that has the files in"
+        " DATA_SOURCE"
     )
 
 

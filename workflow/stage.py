@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from workflow.errors import UserError
+from workflow.errors import UserError, leave_without_traceback_when_interrupted
 from workflow.files import commit, partial_path, remove
 from workflow.params import PARAMS_FILE, Params, load_content, load_params
 from workflow.progress import say
@@ -36,6 +36,7 @@ def enter() -> None:
     global _started
     _started = time.time_ns()
     if any(word.startswith("stages.") for word in sys.orig_argv):
+        leave_without_traceback_when_interrupted()
         end_with(os.getppid())
 
 
@@ -104,7 +105,7 @@ def run_stage(
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{name}: {where}{error.strerror or error}: mend it and run `{repro}` again")
     except KeyboardInterrupt:
-        sys.exit(f"{name}: interrupted; nothing was written")
+        sys.exit(f"{name}: interrupted; nothing was written: run `{repro}` again")
     finally:
         outputs.discard()
     seconds, memory = time.perf_counter() - started, peak_memory()
