@@ -1,17 +1,21 @@
-"""Validate `params.yaml`, and `published/params.yaml` beside it, before DVC reads them.
+"""Validate `params.yaml`, `published/params.yaml` and `dvc.lock` before DVC reads them.
 
-DVC takes a recipe that is not there for a missing param and cannot say which ones there are, and
-without `published/params.yaml` it runs no pipeline at all.
+DVC takes a recipe that is not there for a missing param and cannot say which ones there are,
+without `published/params.yaml` it runs no pipeline at all, and where an interrupt has left it an
+empty `dvc.lock` it names no way back.
 """
 
 from commands.main import run_command
+from workflow.lockfile import LOCK_FILE, read_lock
 from workflow.params import load_params
 from workflow.published_params import PUBLISHED_FILE, load_published
 
 
 def check_params() -> int:
-    """Leave with status 1 and one line unless the params are valid."""
+    """Leave with status 1 and one line unless the files are valid."""
     params = load_params()
+    if LOCK_FILE.exists():
+        read_lock()
     if PUBLISHED_FILE.with_name("dvc.yaml").exists():
         load_published(params)
     return 0

@@ -8,12 +8,15 @@ give them again, byte for byte. The first two need no data.
 import csv
 import io
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from dvc.dependency.param import ParamsDependency  # type: ignore[import-untyped]
+from dvc.repo import Repo  # type: ignore[import-untyped]
 from pydantic import Field
 
 from commands.revisions import Revision, cache_folder, dvc, dvc_json, dvc_shown, git
@@ -68,7 +71,8 @@ def stale_stages(head: Revision) -> list[str]:
 
     `dvc status` knows which code, params and commands have changed. Results that are no
     matter of Git may be absent or of another commit; whether one stage read what another
-    wrote is told from `dvc.lock` alone.
+    wrote is told from `dvc.lock` alone. So is what a stage declares and `dvc.lock` lacks, or
+    the other way about, of which DVC says nothing.
 
     Args:
         head: the workspace, of which alone DVC can tell.
@@ -97,11 +101,46 @@ def stale_stages(head: Revision) -> list[str]:
             if dep.path in outs and outs[dep.path][1].md5 != dep.md5:
                 line = f"another {dep.path} is recorded than stage {outs[dep.path][0]} wrote"
                 culprits.setdefault(line, []).append(stage)
-    declared = dvc("stage", "list", "--all", "--name-only").decode().splitlines()
-    for stage in sorted(head.lock.keys() - set(declared)):
+    declared = _declared()
+    for stage in sorted(head.lock.keys() - declared.keys()):
         line = "dvc.lock still speaks of it, dvc.yaml no more: delete it there, and what it wrote"
         culprits.setdefault(line, []).append(stage)
+    for stage in head.lock.keys() & declared.keys():
+        recorded = _recorded(head.lock[stage])
+        for what in sorted(declared[stage] - recorded):
+            culprits.setdefault(f"{what} is not in dvc.lock", []).append(stage)
+        for what in sorted(recorded - declared[stage]):
+            line = f"{what} is in dvc.lock, but not in dvc.yaml: `dvc repro --force {stage}`"
+            culprits.setdefault(line, []).append(stage)
     return [f"stage {listed(stages, ', ')}: {line}" for line, stages in culprits.items()]
+
+
+def _declared() -> dict[str, set[str]]:
+    """What each stage of the workspace declares to read and to write, by its address."""
+    with Repo() as repo:
+        return {
+            stage.addressing: {
+                line
+                for dep in stage.deps
+                for line in (
+                    # Without keys, all those of a file that were there when the stage ran.
+                    {f"param {key}" for key in dep.params or dep.hash_info.value or ()}
+                    if isinstance(dep, ParamsDependency)
+                    else {f"dep {os.path.relpath(dep.fs_path)}"}
+                )
+            }
+            | {f"out {os.path.relpath(out.fs_path)}" for out in stage.outs}
+            for stage in repo.index.stages
+        }
+
+
+def _recorded(stage: LockedStage) -> set[str]:
+    """The same of a stage in a lock file."""
+    return {
+        *(f"dep {dep.path}" for dep in stage.deps),
+        *(f"out {out.path}" for out in stage.outs),
+        *(f"param {key}" for params in stage.params.values() for key in params),
+    }
 
 
 def forged_outputs(head: Revision) -> list[str]:
@@ -114,8 +153,11 @@ def forged_outputs(head: Revision) -> list[str]:
                 f"{path}: is not what stage {stage} wrote: its MD5 is {md5_of_bytes(content)},"
                 f" dvc.lock records {out.md5}"
             )
-        elif content is None and _is_kept_in_git(path):
-            lines.append(f"{path}: stage {stage} wrote it, but it is not in Git: commit it")
+        elif content is None and is_kept_in_git(path):
+            lines.append(
+                f"{path}: stage {stage} wrote it, but it is not there: bring it back with"
+                f" `git restore --staged --worktree {path}`, or make it and commit it"
+            )
     return lines
 
 
@@ -251,7 +293,7 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, 
     ]
 
 
-def _is_kept_in_git(path: str) -> bool:
+def is_kept_in_git(path: str) -> bool:
     """Whether Git would take the file: what .gitignore names is DVC's to keep."""
     try:
         git("check-ignore", "--quiet", path)

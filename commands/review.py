@@ -34,6 +34,7 @@ from commands.reproduction import (
     Reproduction,
     changed_outs,
     forged_outputs,
+    is_kept_in_git,
     stage_changes,
     stale_stages,
 )
@@ -46,6 +47,7 @@ from commands.revisions import (
     revision_arguments,
 )
 from workflow.errors import UserError
+from workflow.lockfile import recorded_outs
 from workflow.params import PARAMS_FILE, load_params
 from workflow.progress import say
 
@@ -74,7 +76,8 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     """
     if head.commit is None:
         load_params()
-        _require_results(head)
+    for revision in (base, head):
+        _require_results(revision)
     old, new = read_predictions(base), read_predictions(head)
     predictions = compare_predictions(old, new, head) if old and new else None
     difference = new.accuracy - old.accuracy if old and new else None
@@ -112,19 +115,21 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     )
 
 
-def _require_results(workspace: Revision) -> None:
+def _require_results(revision: Revision) -> None:
     """Name a result that is missing; DVC would say no more than that something is.
 
     Before a stage runs DVC deletes what it gave last, which stays away if the stage fails.
     """
-    deleted = git("ls-files", "--deleted", "-z").decode().split("\0")
-    for address, stage in workspace.lock.items():
-        for out in stage.outs:
-            if out.path in deleted:
-                raise UserError(
-                    f"{out.path} is missing: run `dvc repro {address}`, or take the committed one"
-                    f" back with `git restore {out.path}`"
-                )
+    for path, (stage, _) in recorded_outs(revision.lock).items():
+        if path in revision.files or not is_kept_in_git(path):
+            continue
+        if revision.commit is None:
+            remedy = f"run `dvc repro {stage}`, or take the committed one back with"
+            raise UserError(f"{path} is missing: {remedy} `git restore --staged --worktree {path}`")
+        raise UserError(
+            f"{path} is missing in {revision.name}, whose stage {stage} wrote it: commit it there,"
+            " or name other revisions (BASE=REV, HEAD=REV)"
+        )
 
 
 def _checks(base: Revision, head: Revision, metrics: list[MetricChange]) -> list[Check]:

@@ -148,7 +148,7 @@ class Revision:
             folder = posixpath.dirname(name)
             pipeline = posixpath.join(folder, "dvc.yaml")
             text = (self.read(name) or b"").decode(errors="replace")
-            for stage, locked in parse_lock(text, f"{name} of {self.name}").items():
+            for stage, locked in parse_lock(text, name, self.name).items():
                 start = posixpath.join(folder, self._working_folder(pipeline, stage))
                 address = f"{pipeline}:{stage}" if folder else stage
                 stages[address] = locked.model_copy(

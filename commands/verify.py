@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands.main import run_command
-from commands.revisions import WORKSPACE, cache_folder, resolve
+from commands.reproduction import is_kept_in_git
+from commands.revisions import WORKSPACE, cache_folder, git, resolve
 from workflow.errors import UserError
 from workflow.lockfile import (
     FOLDER_SUFFIX,
     LOCK_FILE,
+    LockedFile,
     LockedStage,
     hashes_in_folder,
     md5_of,
+    md5_of_bytes,
     object_path,
 )
 from workflow.progress import progress_bar, say
@@ -49,9 +52,13 @@ class Damage:
 def main() -> int:
     """Print what is damaged, one line each: status 1; or say that all is well."""
     argparse.ArgumentParser(prog="python -m commands.verify", description=__doc__).parse_args()
-    if not LOCK_FILE.is_file():
-        raise UserError(f"{LOCK_FILE} is missing: run `dvc repro`")
-    stages = resolve(WORKSPACE).lock
+    workspace = resolve(WORKSPACE)
+    for pipeline in (Path(name) for name in workspace.files if Path(name).name == "dvc.yaml"):
+        lock = pipeline.with_name(LOCK_FILE.name)
+        if not lock.is_file():
+            repro = "dvc repro" if lock == LOCK_FILE else f"dvc repro {shlex.quote(str(pipeline))}"
+            raise UserError(f"{lock} is missing: run `{repro}`")
+    stages = workspace.lock
     cache = cache_folder()
     objects = sorted((cache / "files" / "md5").glob("??/*"))
     damages = [*damaged_objects(objects, cache, stages), *damaged_outputs(stages, cache)]
@@ -95,19 +102,49 @@ def damaged_objects(
 def damaged_outputs(stages: dict[str, LockedStage], cache: Path) -> Iterator[Damage]:
     """Hash each output that is there and compare with the lock file.
 
-    Outputs that are not there have not been reproduced yet, which is no damage.
+    Outputs of the cache that are not there have not been reproduced yet, which is no damage.
     """
     for name, stage in stages.items():
         for out in stage.outs:
             path = Path(out.path)
-            found = md5_of(path) if path.exists() else out.md5
-            if found == out.md5:
+            if path.is_symlink() and not path.exists():
+                drop = f"rm -f {shlex.quote(out.path)}"
+                yield Damage(path, name, f"{drop} && {_back(name, out)}", "is a link to nothing")
                 continue
-            if all(object_path(cache, md5).exists() for md5 in (found, out.md5)):
-                checkout = f"dvc checkout {shlex.quote(out.path)}"
-                yield Damage(path, name, checkout, "is of another run")
-            else:
-                yield Damage(path, name, _made_again(name, out.path))
+            if not path.exists():
+                if is_kept_in_git(out.path):
+                    yield Damage(path, name, _back(name, out), "is missing")
+                continue
+            try:
+                found = md5_of(path)
+            except OSError as error:
+                yield Damage(path, name, "make it readable", f"cannot be read ({error.strerror})")
+                continue
+            if found != out.md5:
+                known = all(object_path(cache, md5).exists() for md5 in (found, out.md5))
+                what = "is of another run" if known else Damage.what
+                again = _back(name, out) if known else _back(name, out, checkout=False)
+                yield Damage(path, name, again, what)
+
+
+def _back(stage: str, out: LockedFile, checkout: bool = True) -> str:
+    """The command that brings an output back: from Git, from the cache, or by making it again.
+
+    Args:
+        stage: that writes it.
+        out: as the lock file records it.
+        checkout: whether the cache may be asked; DVC takes nothing from there for what Git keeps.
+    """
+    path = shlex.quote(out.path)
+    try:
+        committed = git("cat-file", "blob", f"HEAD:{out.path}")
+    except UserError:
+        committed = None
+    if committed is not None and md5_of_bytes(committed) == out.md5:
+        return f"git restore --staged --worktree {path}"
+    if checkout and not is_kept_in_git(out.path):
+        return f"dvc checkout {path}"
+    return _made_again(stage, out.path)
 
 
 def _made_again(stage: str, path: str) -> str:

@@ -66,8 +66,13 @@ def test_what_is_no_lock_file_is_one_clear_line(text: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_an_empty_lock_has_no_stages() -> None:
-    assert parse_lock("", "here") == {}
+def test_a_lock_that_an_interrupt_has_emptied_says_the_way_back() -> None:
+    said = (
+        r"^sub/dvc\.lock of main: no lock file of DVC \(it is empty\).* -- sub/dvc\.lock`.*"
+        r"`dvc repro sub/dvc\.yaml`$"
+    )
+    with pytest.raises(UserError, match=said):
+        parse_lock("", "sub/dvc.lock", "main")
 
 
 def test_a_missing_lock_says_what_to_do(tmp_path: Path) -> None:

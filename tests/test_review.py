@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from commands.revisions import WORKSPACE, Revision, resolve, resolve_base
@@ -215,6 +216,35 @@ def test_changed_code_and_commands_are_named(
     assert culprit in done.stdout
 
 
+def test_what_is_declared_but_not_recorded_is_named(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    _forge(clone.root / "metrics/test.json")
+    lock = clone.root / "dvc.lock"
+    content = yaml.safe_load(lock.read_text(encoding="utf-8"))
+    evaluate = content["stages"]["evaluate"]
+    evaluate["outs"] = [out for out in evaluate["outs"] if out["path"] != "metrics/test.json"]
+    lock.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    assert "stage evaluate: out metrics/test.json is not in dvc.lock" in done.stdout
+
+
+def test_what_is_recorded_but_not_declared_is_named(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    pipeline = clone.root / "dvc.yaml"
+    content = yaml.safe_load(pipeline.read_text(encoding="utf-8"))
+    content["stages"]["evaluate"]["deps"].remove("workflow/metrics.py")
+    pipeline.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    line = "stage evaluate: dep workflow/metrics.py is in dvc.lock, but not in dvc.yaml"
+    assert f"{line}: `dvc repro --force evaluate`" in done.stdout
+
+
 def test_a_result_that_no_stage_wrote_is_named(repository: SmallPipeline, tmp_path: Path) -> None:
     clone = repository.clone(tmp_path / "clone", "main")
     lock = clone.root / "dvc.lock"
@@ -361,8 +391,20 @@ def test_a_missing_result_is_named_with_its_stage(repository: SmallPipeline, nam
     stage = "visualize" if name.startswith("plots") else "evaluate"
     assert done.stderr == (
         f"review: {name} is missing: run `dvc repro {stage}`, or take the committed one back with"
-        f" `git restore {name}`\n"
+        f" `git restore --staged --worktree {name}`\n"
     )
+
+
+def test_a_result_that_a_commit_lacks_is_named(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    clone.run("git", "rm", "-q", "plots/sample.png")
+    done = clone.command("review", "--base", "HEAD")
+    assert "review: plots/sample.png is missing: run `dvc repro visualize`" in done.stderr
+    clone.commit("Drop a picture")
+    done = clone.command("review", "--base", "HEAD~1", "--head", "HEAD")
+    assert done.returncode == 1
+    assert "review: plots/sample.png is missing in " in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 # The page.

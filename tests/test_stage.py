@@ -72,7 +72,7 @@ def test_outputs_appear_at_the_end(run, tmp_path: Path) -> None:
     [
         ("raise UserError('no such thing: make one')", "copy: no such thing: make one"),
         ("Path('/no/such/place').read_text()", "copy: /no/such/place: No such file or directory"),
-        ("raise OSError(28, 'No space left on device')", "copy: No space left on device"),
+        ("raise OSError(28, 'No space left on device')", "copy: .: No space left on device"),
         ("raise KeyboardInterrupt", "copy: interrupted"),
         (
             "def fail(item): raise UserError(f'no {item}: make one')\n"

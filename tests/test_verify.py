@@ -99,6 +99,32 @@ def test_an_output_that_is_not_there_is_not_counted(reproduced: Project) -> None
     assert int(counted.split()[1]) == int(before.split()[1]) - 1
 
 
+def test_what_git_keeps_comes_back_from_git(reproduced: Project) -> None:
+    (reproduced.root / "metrics/test.json").unlink()
+    (reproduced.root / "plots/sample.png").unlink()
+    (reproduced.root / "plots/sample.png").symlink_to("nowhere")
+    status, said = verify(reproduced)
+    assert status == 1
+    assert "metrics/test.json (written by stage evaluate) is missing: git restore" in said
+    assert "plots/sample.png (written by stage visualize) is a link to nothing: rm -f" in said
+    for line in said.splitlines():
+        reproduced.ok("sh", "-c", line.rpartition(": ")[2])
+    assert verify(reproduced)[0] == 0
+    assert reproduced.ok("git", "status", "--porcelain") == ""
+
+
+def test_an_emptied_lock_file_says_the_way_back(reproduced: Project) -> None:
+    (reproduced.root / "dvc.lock").write_text("")
+    for command in ("verify", "check_lock", "check_params"):
+        done = reproduced.run("python", "-m", f"commands.{command}")
+        assert done.returncode == 1
+        assert "dvc.lock of workspace: no lock" in done.stderr or command == "check_params"
+        assert "(it is empty): restore it with `git checkout HEAD -- dvc.lock`" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    reproduced.ok("git", "checkout", "HEAD", "--", "dvc.lock")
+    assert verify(reproduced)[0] == 0
+
+
 def test_without_a_lock_file_one_line_says_so(tiny: Project) -> None:
     (tiny.root / "dvc.lock").unlink()
     status, said = verify(tiny)

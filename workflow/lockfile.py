@@ -64,12 +64,13 @@ class _Lock(_Recorded):
     stages: dict[str, LockedStage] = Field(default_factory=dict)
 
 
-def parse_lock(text: str, place: str) -> dict[str, LockedStage]:
+def parse_lock(text: str, path: str, revision: str = "") -> dict[str, LockedStage]:
     """Read the text of a `dvc.lock`.
 
     Args:
         text: its content.
-        place: where it comes from, for the error message.
+        path: of the file, as seen from the root; for the error message, as is the next.
+        revision: whose file it is, if not that of the workspace.
 
     Returns:
         The stages by name, in the order of the file.
@@ -77,14 +78,19 @@ def parse_lock(text: str, place: str) -> dict[str, LockedStage]:
     Raises:
         UserError: it is no lock file; conflict markers of a merge are the usual cause.
     """
+    content = None
     try:
         content = yaml.safe_load(text)
-        lock = _Lock.model_validate({} if content is None else content)
+        # DVC writes the file in place: interrupted meanwhile, it leaves an empty one.
+        lock = _Lock.model_validate(content)
     except (yaml.YAMLError, ValidationError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) if content is not None else "it is empty"
+        place = f"{path} of {revision}" if revision else path
+        folder = Path(path).parent
+        repro = "dvc repro" if folder == Path() else f"dvc repro {folder / 'dvc.yaml'}"
         raise UserError(
             f"{place}: no lock file of DVC ({reason:.200}): restore it with"
-            " `git checkout HEAD -- dvc.lock`, or delete it, and run `dvc repro`"
+            f" `git checkout HEAD -- {path}`, or delete it, and run `{repro}`"
         ) from None
     return lock.stages
 

@@ -15,6 +15,10 @@ class OnePassAdam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no 
     updates into one loop over the elements, where the compiler does notice and computes them once.
     """
 
+    def __init__(self, learning_rate: float) -> None:
+        """All else is as Keras has it by default; `update_step` knows of nothing else."""
+        super().__init__(learning_rate)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable and its two moments, as Keras calls it for each of them."""
         step = tf.cast(self.iterations + 1, tf.float32)

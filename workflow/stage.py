@@ -66,6 +66,10 @@ class Outputs:
         self._pending[destination] = partial
         return partial
 
+    def folders(self) -> list[str]:
+        """Where the outputs that have been asked for will be."""
+        return sorted({str(destination.parent) for destination in self._pending})
+
     def commit(self) -> None:
         """Let every output take its place."""
         for destination, partial in self._pending.items():
@@ -102,8 +106,9 @@ def run_stage(
     except UserError as error:
         sys.exit(f"{name}: {error}")
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"{name}: {where}{error.strerror or error}: mend it and run `{repro}` again")
+        # A full disk tells no name.
+        where = error.filename or " or ".join(outputs.folders()) or "."
+        sys.exit(f"{name}: {where}: {error.strerror or error}: mend it and run `{repro}` again")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; nothing was written: run `{repro}` again")
     finally:
