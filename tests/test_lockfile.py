@@ -64,6 +64,7 @@ def test_what_is_no_lock_file_is_one_clear_line(text: str) -> None:
     with pytest.raises(UserError, match=r"^here: no lock file of DVC.*git checkout") as raised:
         parse_lock(text, "here")
     assert "\n" not in str(raised.value)
+    assert "it is empty" not in str(raised.value)
 
 
 def test_a_lock_that_an_interrupt_has_emptied_says_the_way_back() -> None:

@@ -78,13 +78,11 @@ def parse_lock(text: str, path: str, revision: str = "") -> dict[str, LockedStag
     Raises:
         UserError: it is no lock file; conflict markers of a merge are the usual cause.
     """
-    content = None
     try:
-        content = yaml.safe_load(text)
-        # DVC writes the file in place: interrupted meanwhile, it leaves an empty one.
-        lock = _Lock.model_validate(content)
+        lock = _Lock.model_validate(yaml.safe_load(text))
     except (yaml.YAMLError, ValidationError) as error:
-        reason = " ".join(str(error).split()) if content is not None else "it is empty"
+        # DVC writes the file in place: interrupted meanwhile, it leaves an empty one.
+        reason = " ".join(str(error).split()) if text.strip() else "it is empty"
         place = f"{path} of {revision}" if revision else path
         folder = Path(path).parent
         repro = "dvc repro" if folder == Path() else f"dvc repro {folder / 'dvc.yaml'}"
