@@ -147,6 +147,9 @@ def forged_outputs(head: Revision) -> list[str]:
     """Outputs in Git that are not those that `dvc.lock` records; one line each, no data needed."""
     lines = []
     for path, (stage, out) in recorded_outs(head.lock).items():
+        if head.commit is None and (head.root / path).is_symlink() and is_kept_in_git(path):
+            lines.append(f"{path}: is a link, of which Git keeps no content: put the file there")
+            continue
         content = head.read(path) if path in head.files else None
         if content is not None and md5_of_bytes(content) != out.md5:
             lines.append(

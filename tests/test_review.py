@@ -191,6 +191,17 @@ def test_a_forged_metric_is_caught_without_data(repository: SmallPipeline, tmp_p
     assert not (clone.root / "data").exists()
 
 
+def test_a_link_to_a_result_is_no_result(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    picture = clone.root / "plots/sample.png"
+    picture.rename(tmp_path / "elsewhere.png")
+    picture.symlink_to(tmp_path / "elsewhere.png")
+    clone.commit("Keep it elsewhere")
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    assert "plots/sample.png: is a link, of which Git keeps no content" in done.stdout
+
+
 def test_a_stale_lock_is_caught_without_data(repository: SmallPipeline, tmp_path: Path) -> None:
     done = repository.clone(tmp_path / "clone", "stale").command("check_lock")
     assert done.returncode == 1
