@@ -19,7 +19,16 @@ from dvc.dependency.param import ParamsDependency  # type: ignore[import-untyped
 from dvc.repo import Repo  # type: ignore[import-untyped]
 from pydantic import Field
 
-from commands.revisions import Revision, cache_folder, dvc, dvc_json, dvc_shown, git
+from commands.revisions import (
+    Revision,
+    cache_folder,
+    dvc,
+    dvc_json,
+    dvc_shown,
+    git,
+    is_kept_in_git,
+    missing_results,
+)
 from workflow.errors import UserError
 from workflow.files import remove
 from workflow.lockfile import LOCK_FILE, LockedFile, LockedStage, md5_of_bytes, recorded_outs
@@ -117,21 +126,19 @@ def stale_stages(head: Revision) -> list[str]:
 
 def _declared() -> dict[str, set[str]]:
     """What each stage of the workspace declares to read and to write, by its address."""
+    declared = {}
     with Repo() as repo:
-        return {
-            stage.addressing: {
-                line
-                for dep in stage.deps
-                for line in (
-                    # Without keys, all those of a file that were there when the stage ran.
-                    {f"param {key}" for key in dep.params or dep.hash_info.value or ()}
-                    if isinstance(dep, ParamsDependency)
-                    else {f"dep {os.path.relpath(dep.fs_path)}"}
-                )
-            }
-            | {f"out {os.path.relpath(out.fs_path)}" for out in stage.outs}
-            for stage in repo.index.stages
-        }
+        for stage in repo.index.stages:
+            lines = {f"out {os.path.relpath(out.fs_path)}" for out in stage.outs}
+            for dep in stage.deps:
+                if isinstance(dep, ParamsDependency):
+                    # Without keys, all those of the file that were there when the stage ran.
+                    keys = dep.params or dep.hash_info.value or ()
+                    lines |= {f"param {key} of {dep.def_path}" for key in keys}
+                else:
+                    lines.add(f"dep {os.path.relpath(dep.fs_path)}")
+            declared[stage.addressing] = lines
+    return declared
 
 
 def _recorded(stage: LockedStage) -> set[str]:
@@ -139,7 +146,7 @@ def _recorded(stage: LockedStage) -> set[str]:
     return {
         *(f"dep {dep.path}" for dep in stage.deps),
         *(f"out {out.path}" for out in stage.outs),
-        *(f"param {key}" for params in stage.params.values() for key in params),
+        *(f"param {key} of {file}" for file, params in stage.params.items() for key in params),
     }
 
 
@@ -156,11 +163,11 @@ def forged_outputs(head: Revision) -> list[str]:
                 f"{path}: is not what stage {stage} wrote: its MD5 is {md5_of_bytes(content)},"
                 f" dvc.lock records {out.md5}"
             )
-        elif content is None and is_kept_in_git(path):
-            lines.append(
-                f"{path}: stage {stage} wrote it, but it is not there: bring it back with"
-                f" `git restore --staged --worktree {path}`, or make it and commit it"
-            )
+    for path, stage in missing_results(head).items():
+        lines.append(
+            f"{path}: stage {stage} wrote it, but it is not there: bring it back with"
+            f" `git restore --staged --worktree {path}`, or make it and commit it"
+        )
     return lines
 
 
@@ -294,15 +301,6 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, 
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
-
-
-def is_kept_in_git(path: str) -> bool:
-    """Whether Git would take the file: what .gitignore names is DVC's to keep."""
-    try:
-        git("check-ignore", "--quiet", path)
-    except UserError:
-        return True
-    return False
 
 
 def _describe(

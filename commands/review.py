@@ -34,7 +34,6 @@ from commands.reproduction import (
     Reproduction,
     changed_outs,
     forged_outputs,
-    is_kept_in_git,
     stage_changes,
     stale_stages,
 )
@@ -44,10 +43,10 @@ from commands.revisions import (
     dvc_range,
     git,
     metrics_difference,
+    missing_results,
     revision_arguments,
 )
 from workflow.errors import UserError
-from workflow.lockfile import recorded_outs
 from workflow.params import PARAMS_FILE, load_params
 from workflow.progress import say
 
@@ -120,9 +119,7 @@ def _require_results(revision: Revision) -> None:
 
     Before a stage runs DVC deletes what it gave last, which stays away if the stage fails.
     """
-    for path, (stage, _) in recorded_outs(revision.lock).items():
-        if path in revision.files or not is_kept_in_git(path):
-            continue
+    for path, stage in missing_results(revision).items():
         if revision.commit is None:
             remedy = f"run `dvc repro {stage}`, or take the committed one back with"
             raise UserError(f"{path} is missing: {remedy} `git restore --staged --worktree {path}`")

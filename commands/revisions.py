@@ -294,6 +294,24 @@ def dvc_range(base: Revision, head: Revision) -> list[str]:
     return [base.name, *([] if head.commit is None else [head.name])]
 
 
+def is_kept_in_git(path: str) -> bool:
+    """Whether Git would take the file: what .gitignore names is DVC's to keep."""
+    try:
+        git("check-ignore", "--quiet", path)
+    except UserError:
+        return True
+    return False
+
+
+def missing_results(revision: Revision) -> dict[str, str]:
+    """What `dvc.lock` records, Git would keep and the revision lacks: the stage by path."""
+    return {
+        path: stage
+        for path, (stage, _) in recorded_outs(revision.lock).items()
+        if path not in revision.files and is_kept_in_git(path)
+    }
+
+
 def cache_folder() -> Path:
     """Where DVC keeps its cache, by DVC's own word."""
     return Path(dvc("cache", "dir").decode().strip())

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands.main import run_command
-from commands.reproduction import is_kept_in_git
-from commands.revisions import WORKSPACE, cache_folder, git, resolve
+from commands.revisions import WORKSPACE, cache_folder, git, is_kept_in_git, resolve
 from workflow.errors import UserError
 from workflow.lockfile import (
     FOLDER_SUFFIX,
@@ -125,8 +124,7 @@ def damaged_outputs(stages: dict[str, LockedStage], cache: Path) -> Iterator[Dam
             if found != out.md5:
                 known = all(object_path(cache, md5).exists() for md5 in (found, out.md5))
                 what = "is of another run" if known else Damage.what
-                again = _back(name, out) if known else _back(name, out, checkout=False)
-                yield Damage(path, name, again, what)
+                yield Damage(path, name, _back(name, out, checkout=known), what)
 
 
 def _back(stage: str, out: LockedFile, checkout: bool = True) -> str:
