@@ -8,10 +8,10 @@ import numpy as np
 from workflow.dataset import StoredArray, read_array, write_arrays
 from workflow.files import read_columns, write_csv, write_json
 from workflow.metrics import (
-    accuracy_interval,
     confusion_counts,
     expected_calibration_error,
     scores_per_class,
+    wilson_interval,
 )
 from workflow.params import Params
 from workflow.progress import say
@@ -34,10 +34,10 @@ def evaluate(params: Params, outputs: Outputs) -> None:
     predicted = probabilities.argmax(axis=1)
     correct = int((predicted == actual).sum())
     accuracy = correct / len(actual)
-    low, high = accuracy_interval(correct, len(actual))
+    low, high = wilson_interval(correct, len(actual))
     of_class = scores_per_class(confusion_counts(actual, predicted, len(classes)))
     # The mean over the last epoch, while the weights still move, as `model.fit` prints it.
-    train_accuracy = read_columns(HISTORY)["accuracy"][-1]
+    train_accuracy = read_columns(HISTORY, ["accuracy"])["accuracy"][-1]
 
     overall = {
         "accuracy": accuracy,

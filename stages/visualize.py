@@ -44,7 +44,7 @@ def visualize(params: Params, outputs: Outputs) -> None:
     actual = read_array(NORMALIZED, "test_labels")
     probabilities = read_array(PREDICTIONS, "probabilities")
     predicted = probabilities.argmax(axis=1)
-    history = read_columns(HISTORY)
+    history = read_columns(HISTORY, ["epoch", "loss", "accuracy"])
     per_class = read_json(PER_CLASS)
 
     def test_images(rows: NDArray[np.int64]) -> NDArray[np.float32]:

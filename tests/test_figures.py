@@ -76,6 +76,49 @@ def test_every_figure_is_a_small_png_of_the_same_bytes(name, tmp_path):
         assert np.asarray(image.convert("L")).std() > 5
 
 
+def test_the_confusion_of_many_classes_stays_small():
+    counts = np.diag(np.arange(1, 257))
+    few = confusion_matrix(counts[:40, :40], [f"class {n}" for n in range(40)])
+    many = confusion_matrix(counts, [f"class {n}" for n in range(256)])
+    assert len(text_of(few)) == 40
+    assert text_of(many) == []
+    assert many.get_size_inches() == pytest.approx([26.6, 26.6])
+
+
+@pytest.mark.parametrize("shape", [(6, 12), (12, 6), (9, 9)])
+def test_images_of_any_shape_keep_to_their_cells(shape):
+    images = DRAW.random((7, *shape)).astype(np.float32)
+    grids = (
+        prediction_grid(images, LABELS, PROBABILITIES, NAMES, 3, "Grid"),
+        sample_grid(images, LABELS, NAMES, 5, "Sample"),
+    )
+    for grid in grids:
+        extents = [image.get_extent() for image in grid.axes[0].images]
+        assert len(extents) == 7
+        for left, right, bottom, top in extents:
+            assert max(right - left, bottom - top) == pytest.approx(1)
+            assert (right - left) / (bottom - top) == pytest.approx(shape[1] / shape[0])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5, 6, 10])
+def test_the_title_of_the_confusion_matrix_is_not_cut(classes):
+    figure = confusion_matrix(np.full((classes, classes), 100), ["Ankle boot"] * classes)
+    figure.draw_without_rendering()
+    title = figure.axes[0].title.get_window_extent()
+    assert title.x0 >= 0
+    assert title.x1 <= figure.bbox.x1
+
+
+def test_names_are_no_formulas(tmp_path):
+    names = ["US$ to EUR$", "c$\\frac{$"]
+    figure = confusion_matrix(np.array([[5, 1], [2, 4]]), names)
+    save_png(figure, tmp_path / "confusion.png")
+    assert [label.get_parse_math() for label in figure.axes[0].get_xticklabels()] == [False, False]
+    # A path that is no text, as Python reads it.
+    alone = single_predictions(IMAGES[:1], PROBABILITIES[:1, :2], names, ["sho\udcff$.png"], [None])
+    save_png(alone, tmp_path / "alone.png")
+
+
 def test_a_model_without_mistakes_has_its_figures_as_well(tmp_path):
     none = slice(0, 0)
     empty = (IMAGES[none], LABELS[none])

@@ -57,6 +57,12 @@ def test_a_changed_file_in_a_folder_changes_its_hash(repository: Path) -> None:
     assert md5_of(Path("tree")) != before
 
 
+def test_what_lies_at_a_url_is_known_by_another_mark() -> None:
+    dep = {"path": "https://example.org/file", "etag": '"5f3"', "size": 3}
+    lock = parse_lock(yaml.safe_dump({"stages": {"a": {"cmd": "a", "deps": [dep]}}}), "here")
+    assert [known.md5 for known in lock["a"].deps] == ['"5f3"']
+
+
 @pytest.mark.parametrize(
     "text", ["stages:\n<<<<<<< HEAD\n  a: 1\n", "[]", "stages: {train: {outs: [{path: x}]}}"]
 )
@@ -69,10 +75,12 @@ def test_what_is_no_lock_file_is_one_clear_line(text: str) -> None:
 
 def test_a_lock_that_an_interrupt_has_emptied_says_the_way_back() -> None:
     said = (
-        r"^sub/dvc\.lock of main: no lock file of DVC \(it is empty\).* -- sub/dvc\.lock`.*"
+        r"^sub/dvc\.lock: no lock file of DVC \(it is empty\).* -- sub/dvc\.lock`.*"
         r"`dvc repro sub/dvc\.yaml`$"
     )
     with pytest.raises(UserError, match=said):
+        parse_lock("", "sub/dvc.lock")
+    with pytest.raises(UserError, match=r"^sub/dvc\.lock of main: .*name another revision"):
         parse_lock("", "sub/dvc.lock", "main")
 
 

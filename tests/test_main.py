@@ -46,9 +46,11 @@ def test_a_command_ends_with_its_status_and_at_most_one_line(
 @pytest.mark.parametrize(
     ("module", "while_importing"),
     [
+        ("stages.train", "workflow.stage"),
         ("stages.train", "numpy"),
         ("stages.train", "tensorflow"),
         ("stages.visualize", "matplotlib.figure"),
+        ("commands.review", "commands.main"),
         ("commands.review", "pandas"),
     ],
 )
@@ -70,6 +72,14 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
     )
     assert done.returncode
     assert (done.stdout, done.stderr) == ("", "interrupted\n")
+
+
+def test_a_closed_standard_output_is_no_error() -> None:
+    code = "from workflow.progress import progress_bar, say; say('x'); progress_bar(1, 'x', 'x')"
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "{code}" >&- 2>&-', sys.executable], cwd=ROOT, check=False
+    )
+    assert done.returncode == 0
 
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:

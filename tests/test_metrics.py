@@ -5,10 +5,10 @@ import pytest
 from scipy.stats import binomtest
 
 from workflow.metrics import (
-    accuracy_interval,
     confusion_counts,
     expected_calibration_error,
     scores_per_class,
+    wilson_interval,
 )
 
 ACTUAL = np.array([0, 0, 0, 1, 1, 2], np.uint8)
@@ -34,7 +34,7 @@ def test_precision_recall_and_f1() -> None:
 @pytest.mark.parametrize(("correct", "total"), [(0, 1), (0, 40), (40, 40), (1, 3), (8753, 10000)])
 def test_the_interval_is_that_of_scipy(correct: int, total: int) -> None:
     interval = binomtest(correct, total).proportion_ci(method="wilson")
-    assert accuracy_interval(correct, total) == pytest.approx(
+    assert wilson_interval(correct, total) == pytest.approx(
         (interval.low, interval.high), abs=1e-12
     )
 

@@ -52,6 +52,13 @@ def test_the_committed_file_is_valid() -> None:
         ("recipes.tutorial.optimizer.learning_rate", float("inf"), "finite number"),
         ("data.class_names", ["one"], "data.class_names: list should have at least 2 items"),
         ("data.class_names", ["one", "two", "one"], "data: class_names holds 'one' twice"),
+        ("data.class_names", ["one", "t\r\nwo"], "'t\\r\\nwo' holds a control character"),
+        ("data.files.train_images.name", "..", "data.files.train_images.name: string should"),
+        (
+            "data.files.train_images.name",
+            "t10k-images-idx3-ubyte",
+            "data.files: name holds 't10k-images-idx3-ubyte' twice",
+        ),
         ("data.files.train_images.sha256", "abc", "data.files.train_images.sha256: string should"),
         ("data.files.train_images.name", "../x", "data.files.train_images.name: string should"),
         ("sed", 1, "sed: unknown key: check the spelling"),
@@ -86,6 +93,14 @@ def test_dvc_changes_no_more_of_the_file_than_it_is_told_to(tmp_path: Path) -> N
     assert path.read_text() == before.replace(f"\nseed: {seed}\n", f"\nseed: {seed + 1}\n")
 
 
+def test_a_recipe_may_build_on_another_as_yaml_can(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text().replace("  tutorial:\n", "  tutorial: &base\n", 1)
+    path.write_text(text + "  longer:\n    <<: *base\n    epochs: 99\n")
+    recipes = load_params(path).recipes
+    assert recipes["longer"] == recipes["tutorial"].model_copy(update={"epochs": 99})
+
+
 def test_an_absurd_width_is_named(tmp_path: Path) -> None:
     content = copy.deepcopy(VALID)
     dense = next(x for x in content["recipes"]["tutorial"]["layers"] if x["layer"] == "dense")
@@ -112,6 +127,8 @@ def test_a_misspelt_key_is_named_before_the_one_it_leaves_missing(tmp_path: Path
         ("", "input should be a valid dictionary"),
         ("- 1", "input should be a valid dictionary"),
         ("? [a]\n: 1", "a key must be a name or a number"),
+        ("seed: 010", "write 010 as a plain decimal number"),
+        ("seed: 1:30", "write 1:30 as a plain decimal number"),
     ],
 )
 def test_no_params_at_all(tmp_path: Path, text: str, said: str) -> None:

@@ -199,3 +199,16 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path):
         read_picture_file(tmp_path / "none.png")
     with pytest.raises(UserError, match="directory"):
         read_picture_file(tmp_path)
+
+
+def test_pixels_that_are_no_numbers_are_named():
+    image = Image.fromarray(np.full((8, 8), np.nan, np.float32))
+    with pytest.raises(UserError, match="no numbers"):
+        read_picture(encoded(image, "TIFF"), "picture")
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_notes_of_a_camera_are_passed_over_in_silence():
+    exif = b"Exif\0\0II*\0" + struct.pack("<IHHHII", 8, 1, 0x0112, 3, 2**20, 2**30) + bytes(8)
+    image = read_picture(encoded(drawn("white", "black"), "JPEG", exif=exif), "picture")
+    assert image.shape == (150, 200)

@@ -134,6 +134,22 @@ def test_a_source_of_wrong_bytes_is_named_and_the_next_is_tried(
     assert f"{server.url}: {FILE.name}: {reason}" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="what cannot be read is in /proc")
+def test_a_folder_that_cannot_be_read_is_named_and_the_next_is_tried(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, mirror = tmp_path / "damaged", tmp_path / "mirror"
+    for place in (damaged, mirror):
+        place.mkdir()
+    (damaged / FILE.name).symlink_to("/proc/self/mem")  # at its beginning: an input/output error
+    (mirror / FILE.name).write_bytes(CONTENT)
+    fetch_all([FILE], ["~nobody-of-this-name/data", str(damaged), str(mirror)], folder)
+    assert (folder / FILE.name).read_bytes() == CONTENT
+    said = capsys.readouterr().out
+    assert "~nobody-of-this-name/data: train-labels: no such folder" in said
+    assert f"{FILE.name} cannot be read (Input/output error)" in said
+
+
 def test_when_all_fail_each_is_named_and_nothing_is_left(server: Server, folder: Path) -> None:
     server.answers = [(200, gzip.compress(b"else"))]
     closed = "http://127.0.0.1:9/"

@@ -1,5 +1,6 @@
 """What every stage is wrapped in: whole outputs or one clear line."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -163,3 +164,36 @@ def test_a_folder_in_the_place_of_a_file_is_named_and_kept(run, tmp_path: Path) 
 )
 def test_an_edit_of_another_param_does_not_matter(run, edit: str) -> None:
     assert run(WRITE + edit).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["stages: [", "", "stages: {renamed: {cmd: 'true'}}"])
+def test_an_edit_of_dvc_yaml_meanwhile_loses_nothing(run, tmp_path: Path, text: str) -> None:
+    done = run(WRITE + f"Path('dvc.yaml').write_text({text!r})")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "output.txt").read_text() == "content"
+
+
+def test_a_stage_that_the_pipeline_lacks_is_named(run, tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages: {renamed: {cmd: 'true'}}")
+    done = run(WRITE)
+    assert (done.returncode, done.stderr[:28]) == (1, "copy: dvc.yaml: no stage cop")
+
+
+def test_a_dependency_dated_in_the_future_is_none_that_was_edited(run, tmp_path: Path) -> None:
+    os.utime(tmp_path / "input.txt", (2**32, 2**32))
+    done = run(WRITE)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupt_between_two_outputs_comes_too_late(run, tmp_path: Path) -> None:
+    slow = """
+import workflow.stage, os, signal
+one_by_one = workflow.stage.commit
+def commit(partial, path):
+    one_by_one(partial, path)
+    os.kill(os.getpid(), signal.SIGINT)
+workflow.stage.commit = commit
+"""
+    done = run(WRITE + "outputs.path('second.txt').write_text('more')", first=slow)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert leftovers(tmp_path) == {"output.txt", "second.txt"}

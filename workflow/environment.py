@@ -60,6 +60,10 @@ _EVERYWHERE = {
     # a person may have set for other work.
     "KERAS_BACKEND": "tensorflow",
     "TF_XLA_FLAGS": "",
+    "KERAS_NNX_ENABLED": "false",
+    # How matplotlib draws, and how it draws letters.
+    "MPLBACKEND": "agg",
+    "FREETYPE_PROPERTIES": "",
     # Packages that happen to be installed have no say in which params are valid.
     "PYDANTIC_DISABLE_PLUGINS": "__all__",
     # The stages print what a person needs; TensorFlow's start-up notes are not that.

@@ -29,12 +29,17 @@ def partial_path(path: Path) -> Path:
     return path.with_name(PARTIAL_PREFIX + path.name)
 
 
-def commit(partial: Path, path: Path) -> None:
-    """Let the finished `partial` take the place of `path`, its bytes safe on the disk first."""
-    for file in sorted(partial.rglob("*")) if partial.is_dir() else [partial]:
+def flush(path: Path) -> None:
+    """See to it that a file, or all files of a folder, are safe on the disk."""
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
             with file.open("rb") as stream:
                 os.fsync(stream.fileno())
+
+
+def commit(partial: Path, path: Path) -> None:
+    """Let the finished `partial` take the place of `path`, its bytes safe on the disk first."""
+    flush(partial)
     if path.is_dir():  # a file is replaced in one step, a folder has to make room first
         if not partial.is_dir():
             raise UserError(f"{path}: is a folder: name a file, or move the folder away")
@@ -73,17 +78,19 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer.writerows(rows)
 
 
-def read_columns(path: Path) -> dict[str, list[float]]:
+def read_columns(path: Path, needed: Sequence[str] = ()) -> dict[str, list[float]]:
     """Read a CSV of numbers with a header: the values of each column, by its name.
 
     Raises:
-        UserError: the file is missing, empty or damaged.
+        UserError: the file is missing, empty or damaged, or lacks a needed column.
     """
     with _damage_named(path), path.open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
         columns = {name: [float(row[n]) for row in rows] for n, name in enumerate(header)}
         if not rows:
             raise ValueError("no rows")
+        if missing := [name for name in needed if name not in columns]:
+            raise ValueError(f"no column {missing[0]}")
         return columns
 
 

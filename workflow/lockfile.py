@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from workflow.errors import UserError
 
@@ -30,11 +30,12 @@ class LockedFile(_Recorded):
 
     Attributes:
         path: relative to the root of the repository, in POSIX form.
-        md5: 32 hexadecimal digits, and `.dir` behind them for a folder.
+        md5: 32 hexadecimal digits, and `.dir` behind them for a folder. Of what lies elsewhere,
+            such as at a URL, the mark by which DVC knows it.
     """
 
     path: str
-    md5: str
+    md5: str = Field(validation_alias=AliasChoices("md5", "etag", "checksum"))
 
     @property
     def is_folder(self) -> bool:
@@ -86,10 +87,10 @@ def parse_lock(text: str, path: str, revision: str = "") -> dict[str, LockedStag
         place = f"{path} of {revision}" if revision else path
         folder = Path(path).parent
         repro = "dvc repro" if folder == Path() else f"dvc repro {folder / 'dvc.yaml'}"
-        raise UserError(
-            f"{place}: no lock file of DVC ({reason:.200}): restore it with"
-            f" `git checkout HEAD -- {path}`, or delete it, and run `{repro}`"
-        ) from None
+        remedy = f"restore it with `git checkout HEAD -- {path}`, or delete it, and run `{repro}`"
+        if revision:
+            remedy = "name another revision, or commit a whole one"
+        raise UserError(f"{place}: no lock file of DVC ({reason:.200}): {remedy}") from None
     return lock.stages
 
 
@@ -109,6 +110,19 @@ def read_lock(path: Path = LOCK_FILE) -> dict[str, LockedStage]:
 def recorded_outs(stages: dict[str, LockedStage]) -> dict[str, tuple[str, LockedFile]]:
     """Every output by its path, with the name of the stage that wrote it."""
     return {out.path: (name, out) for name, stage in stages.items() for out in stage.outs}
+
+
+def stages_behind(path: str, stages: dict[str, LockedStage]) -> list[str]:
+    """The stages that an output comes of: the one that wrote it, and those before that one."""
+    writers = recorded_outs(stages)
+    found: list[str] = []
+    wanted = [path]
+    while wanted:
+        name, _ = writers.get(wanted.pop(), ("", None))
+        if name and name not in found:
+            found.append(name)
+            wanted += [dep.path for dep in stages[name].deps]
+    return found
 
 
 def md5_of_bytes(content: bytes) -> str:

@@ -20,7 +20,7 @@ class ClassScores:
     f1: float
 
 
-def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     """The 95 % confidence interval of an accuracy, by Wilson's score method (1927).
 
     It speaks of the choice of test images alone: another random seed for the training moves

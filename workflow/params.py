@@ -1,6 +1,7 @@
 """`params.yaml`, read and validated as a whole."""
 
 import re
+import unicodedata
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -96,7 +97,7 @@ class Recipe(Strict):
 class IdxFile(Strict):
     """One file of the data set; `sha256` is of its decompressed bytes."""
 
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: str = Field(pattern=r"^[\w-][\w.-]*$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -108,6 +109,12 @@ class IdxFiles(Strict):
     test_images: IdxFile
     test_labels: IdxFile
 
+    @model_validator(mode="after")
+    def _names_differ(self) -> "IdxFiles":
+        files = (self.train_images, self.train_labels, self.test_images, self.test_labels)
+        _require_different("name", [file.name for file in files])
+        return self
+
 
 class Data(Strict):
     """Where the data come from and what they mean."""
@@ -118,9 +125,11 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Data":
-        twice = sorted({name for name in self.class_names if self.class_names.count(name) > 1})
-        if twice:
-            raise ValueError(f"class_names holds {twice[0]!r} twice")
+        _require_different("class_names", self.class_names)
+        for name in self.class_names:
+            # Git would write the line ends in results anew.
+            if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
+                raise ValueError(f"class_names: {name!r} holds a control character: delete it")
         return self
 
 
@@ -151,6 +160,15 @@ class Params(Strict):
         return self.recipes[name]
 
 
+def _require_different(key: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{key} holds {twice[0]!r} twice")
+
+
+_MERGE_KEY = "tag:yaml.org,2002:merge"
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML lets a repeated key silently win; here it is an error.
 
@@ -160,6 +178,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE_KEY:
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(
@@ -172,7 +192,16 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", str(node.value)):
+            # 010 is eight in YAML 1.1, and ten in 1.2, which DVC reads.
+            raise yaml.constructor.ConstructorError(
+                None, None, f"write {node.value} as a plain decimal number", node.start_mark
+            )
+        return int(node.value)
 
+
+_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:int", _UniqueKeyLoader.construct_yaml_int)
 _UniqueKeyLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"),

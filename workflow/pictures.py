@@ -64,6 +64,8 @@ def read_picture(content: bytes, name: str) -> NDArray[np.float32]:
     too_large = f"{name}: more than {MAX_PIXELS // 10**6} million pixels: save the picture smaller"
     try:
         with warnings.catch_warnings():
+            # What is odd beside the pixels, such as in the notes of a camera, concerns nobody here.
+            warnings.simplefilter("ignore")
             # Pillow's own, higher limit, which it checks before the size can be read here.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(BytesIO(content), formats=_FORMATS) as image:
@@ -84,6 +86,8 @@ def read_picture(content: bytes, name: str) -> NDArray[np.float32]:
 def _luminance(image: Image.Image) -> NDArray[np.float32]:
     if image.mode.startswith(("I", "F")):  # 16 and 32 bits a pixel, which are never in colour
         grey = np.asarray(image, np.float64)
+        if not np.isfinite(grey).all():
+            raise ValueError("pixels that are no numbers")
         low, high = (0, 65535) if image.mode.startswith("I;16") else (grey.min(), grey.max())
         scaled = (grey - low) / (high - low or 1)
         image = Image.fromarray((scaled * 255).astype(np.uint8))

@@ -14,7 +14,7 @@ for _stream in (sys.stdout, sys.stderr):
 
 def in_terminal() -> bool:
     """Whether a bar that redraws itself can be shown."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def progress_bar(total: int, description: str, unit: str, scaled: bool = False) -> "tqdm[NoReturn]":
@@ -38,5 +38,6 @@ def progress_bar(total: int, description: str, unit: str, scaled: bool = False) 
 
 def say(line: str) -> None:
     """Print one plain line at once, without tearing a bar that is being drawn."""
-    tqdm.write(line, file=sys.stdout)
-    sys.stdout.flush()
+    if sys.stdout:  # None where it is closed
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()

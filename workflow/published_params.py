@@ -70,6 +70,6 @@ def load_published(params: Params, path: Path = PUBLISHED_FILE) -> Published:
             raise UserError(
                 f"{PARAMS_FILE}: data.class_names has {classes} names, but {where} speaks of label"
                 f" {result.prediction.label}: restore the names; or, if the data set is another"
-                " one, delete the folder published"
+                f" one, put results of your own into {path}, or delete the folder published"
             )
     return published

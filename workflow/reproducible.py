@@ -159,6 +159,8 @@ THREADS = 1
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 tf.config.experimental.enable_op_determinism()
+# TensorFlow wonders at programs compiled for each of many models, which is meant.
+tf.get_logger().setLevel("ERROR")
 with _start_up_notes_held_back():
     tf.constant(0)  # starts the runtime, with the settings above
 

@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -104,7 +104,10 @@ class LocalFolder:
     """A folder on this machine."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.expanduser()
+        try:
+            self._path = path.expanduser()
+        except RuntimeError:  # ~name of nobody here
+            self._path = path
 
     def bring(self, name: str, folder: Path) -> Path:
         """Find the file; nothing is copied."""
@@ -254,18 +257,26 @@ class DebianPackage:
 def _decompress(brought: Path, target: Path, sha256: str) -> None:
     """Write the plain bytes to `target` if, and only if, they have the checksum."""
     digest = hashlib.sha256()
-    opener = gzip.open if brought.suffix == ".gz" else open
-    try:
-        with opener(brought, "rb") as source, target.open("wb") as plain:
-            while block := source.read(_BLOCK):
-                digest.update(block)
-                plain.write(block)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        target.unlink(missing_ok=True)
-        raise SourceError(f"no whole gzip file ({error})") from None
+    with target.open("wb") as plain:
+        for block in _plain_blocks(brought):
+            digest.update(block)
+            plain.write(block)
     if digest.hexdigest() != sha256:
         target.unlink()
         raise SourceError(
             f"wrong bytes: SHA-256 {digest.hexdigest()}, not {sha256[:12]}… as data.files in"
             " params.yaml has it"
         )
+
+
+def _plain_blocks(brought: Path) -> Iterator[bytes]:
+    """The content of a file, decompressed if its name says so."""
+    opener = gzip.open if brought.suffix == ".gz" else open
+    try:
+        with opener(brought, "rb") as source:
+            while block := source.read(_BLOCK):
+                yield block
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SourceError(f"no whole gzip file ({error})") from None
+    except OSError as error:  # of reading alone: what cannot be written is no fault of the source
+        raise SourceError(f"{brought.name} cannot be read ({error.strerror or error})") from None

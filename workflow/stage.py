@@ -17,10 +17,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import yaml
-
-from workflow.errors import UserError, leave_without_traceback_when_interrupted
-from workflow.files import commit, partial_path, remove
+from workflow.errors import UserError
+from workflow.files import commit, flush, partial_path, remove
 from workflow.params import PARAMS_FILE, Params, load_content, load_params
 from workflow.progress import say
 
@@ -36,7 +34,6 @@ def enter() -> None:
     global _started
     _started = time.time_ns()
     if any(word.startswith("stages.") for word in sys.orig_argv):
-        leave_without_traceback_when_interrupted()
         end_with(os.getppid())
 
 
@@ -71,7 +68,11 @@ class Outputs:
         return sorted({str(destination.parent) for destination in self._pending})
 
     def commit(self) -> None:
-        """Let every output take its place."""
+        """Let every output take its place, when all are safe on the disk."""
+        for partial in self._pending.values():
+            flush(partial)
+        # From here on it is too late for an interrupt, which would leave some new, some old.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for destination, partial in self._pending.items():
             commit(partial, destination)
 
@@ -99,9 +100,10 @@ def run_stage(
     outputs = Outputs()
     repro = "dvc repro" if pipeline == Path("dvc.yaml") else f"dvc repro {pipeline}"
     try:
-        before = _snapshot(name, pipeline, variables or {})
+        stage = _declaration(name, pipeline)
+        before = _snapshot(stage, variables or {})
         work(load_params(), outputs)
-        _require_unchanged(before, _snapshot(name, pipeline, variables or {}), repro)
+        _require_unchanged(before, _snapshot(stage, variables or {}), repro)
         outputs.commit()
     except UserError as error:
         sys.exit(f"{name}: {error}")
@@ -131,12 +133,21 @@ def peak_memory() -> float:
     return max(own, largest_child)
 
 
-def _snapshot(name: str, pipeline: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """The state of all that the stage declares to depend on."""
+def _declaration(name: str, pipeline: Path) -> dict[str, Any]:
+    """A stage as its pipeline declares it, when it begins: `dvc.yaml` may be edited meanwhile."""
+    content = load_content(pipeline)
+    stages = content.get("stages") if isinstance(content, dict) else None
+    stage = stages.get(name) if isinstance(stages, dict) else None
+    if not isinstance(stage, dict):
+        raise UserError(f"{pipeline}: no stage {name}: restore it, or run another")
+    return stage
+
+
+def _snapshot(stage: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
+    """The state of all that a stage declares to depend on."""
     params = load_content(PARAMS_FILE)
     recipe = params.get("recipe") if isinstance(params, dict) else None
     known = {"recipe": str(recipe), **variables}
-    stage = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][name]
     state: dict[str, Any] = {}
     for declared in stage.get("deps", []):
         state[declared] = _file_state(Path(declared))
@@ -189,8 +200,10 @@ def _require_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], repr
 
     What was edited before the first look, while modules were imported, is told by its time.
     """
+    now = time.time_ns()
     for what, state in before.items():
-        edited_early = isinstance(state, _FileState) and state.newest > _started
+        # A time to come is that of another clock: a file server's, or an archive's.
+        edited_early = isinstance(state, _FileState) and _started < state.newest <= now
         if edited_early or state != after.get(what):
             raise UserError(
                 f"{what} changed while the stage ran, so that its result belongs to neither"

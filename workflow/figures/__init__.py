@@ -1,1 +1,1 @@
-"""Figures made from files alone: every function takes arrays and returns a matplotlib Figure."""
+"""Figures made from files alone: of arrays, a matplotlib Figure."""

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from workflow.figures.style import SERIES, new_figure
 
+# Inches. A matrix of many classes would take gigabytes to draw at the size of one of few.
+_LARGEST_MATRIX = 24
+_SMALLEST_CELL_WITH_NUMBER = 0.4
+
 
 def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     """Loss and accuracy by epoch, with the held-out ones where there are any.
@@ -48,13 +52,16 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
         counts: (classes, classes), row the actual class, column the predicted one.
         class_names: in the order of the labels.
     """
-    size = 2.6 + 0.58 * len(class_names)
+    cell = min(0.58, _LARGEST_MATRIX / len(class_names))  # inches
+    size = 2.6 + cell * len(class_names)
     figure = new_figure(size, size)
     axes = figure.add_subplot()
+    if cell < 0.58:
+        axes.tick_params(labelsize=min(10, 0.75 * 72 * cell))
     totals = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.argwhere(counts > 0):
+    for row, column in np.argwhere(counts > 0) if cell >= _SMALLEST_CELL_WITH_NUMBER else []:
         axes.text(
             column,
             row,
@@ -68,7 +75,8 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
     axes.set_yticks(ticks, class_names)
     axes.set(xlabel="predicted", ylabel="actual")
     accuracy = counts.trace() / counts.sum()
-    axes.set_title(f"Confusion on {counts.sum()} test images: {accuracy:.2%} correct")
+    joint = "\n" if len(class_names) < 6 else " "  # a narrow figure has no room for one line
+    axes.set_title(f"Confusion on {counts.sum()} test images:{joint}{accuracy:.2%} correct")
     axes.spines[:].set_visible(False)
     return figure
 

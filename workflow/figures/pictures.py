@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workflow.figures.style import CORRECT, NEUTRAL, WRONG, canvas, new_figure
 
-# A cell of a grid, in units of the height of an image.
+# A cell of a grid, in units of the square that holds an image.
 _IMAGE_AND_BARS_WIDTH = 2.35
 _CELL_HEIGHT = 1.42
 _CAPTION_LENGTH = 30
@@ -47,7 +47,7 @@ def prediction_grid(
     for position, (image, label, row) in enumerate(zip(images, labels, probabilities, strict=True)):
         left = position % columns * _IMAGE_AND_BARS_WIDTH + 0.1
         top = position // columns * _CELL_HEIGHT
-        draw_image(axes, image, left, top)
+        _draw_in_square(axes, image, left, top)
         _draw_bars(axes, row, int(label), left + 1.12, top)
         predicted = int(row.argmax())
         axes.text(
@@ -107,7 +107,7 @@ def sample_grid(
     axes = canvas(figure, width, height)
     for position, (image, label) in enumerate(zip(images, labels, strict=True)):
         left, top = position % columns * 1.12 + 0.06, position // columns * 1.25
-        draw_image(axes, image, left, top)
+        _draw_in_square(axes, image, left, top)
         axes.text(left + 0.5, top + 1.04, class_names[label], ha="center", va="top", fontsize=11)
     figure.suptitle(title)
     return figure
@@ -140,8 +140,9 @@ def single_predictions(
         left.imshow(image, cmap="binary", vmin=0, vmax=1, interpolation="nearest")
         left.set(xticks=[], yticks=[])
         # The end of a path says more than its beginning.
+        caption = caption.encode(errors="replace").decode()  # a path need not be text
         short = caption if len(caption) <= _CAPTION_LENGTH else f"…{caption[-_CAPTION_LENGTH:]}"
-        left.set_title(short, fontsize=12, parse_math=False)
+        left.set_title(short, fontsize=12)
         left.spines[:].set_visible(True)
         actual = "" if label is None else f"\n({class_names[label]})"
         colour = WRONG if label not in (None, predicted) else CORRECT
@@ -224,6 +225,13 @@ def draw_image(
         interpolation="nearest",
     )
     axes.add_patch(Rectangle((left, top), width, height, fill=False, linewidth=0.6, color=NEUTRAL))
+
+
+def _draw_in_square(axes: Axes, image: NDArray[np.float32], left: float, top: float) -> None:
+    """Draw one image as large as fits into a square unit, in the middle of it."""
+    height = min(1.0, image.shape[0] / image.shape[1])
+    width = height * image.shape[1] / image.shape[0]
+    draw_image(axes, image, left + (1 - width) / 2, top + (1 - height) / 2, height)
 
 
 def _draw_bars(

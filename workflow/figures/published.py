@@ -57,6 +57,7 @@ def _distances(
     of_accuracy = score.endswith("accuracy")
     unit, scale = ("percentage points", 100) if of_accuracy else ("thousandths of a nat", 1000)
     names = []
+    axes.use_sticky_edges = False  # bars have a margin, too
     for place, (recipe, result) in enumerate(results.items()):
         values = [run.scores[score] for run in runs[recipe]]
         of = spread(values)

@@ -18,6 +18,7 @@ SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 DOTS_PER_INCH = 110
 
+matplotlib.rcdefaults()  # whatever a person's matplotlibrc says
 matplotlib.rcParams.update(
     {
         "font.size": 11,
@@ -25,6 +26,7 @@ matplotlib.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "figure.titlesize": 14,
+        "text.parse_math": False,  # a name may hold a $
     }
 )
 
