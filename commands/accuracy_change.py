@@ -1,14 +1,12 @@
 """Whether a change of accuracy is real, put together from two revisions, in words."""
 
+import csv
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-import yaml
-
-from commands.reproduction import in_root_pipeline, stage_changes
+from commands.prediction_changes import PREDICTIONS
+from commands.reproduction import stage_changes
 from commands.revisions import Revision
 from workflow.comparison import (
     FEWEST_SEEDS,
@@ -19,8 +17,7 @@ from workflow.comparison import (
     seed_test,
 )
 from workflow.errors import UserError
-from workflow.lockfile import recorded_outs
-from workflow.params import PARAMS_FILE
+from workflow.lockfile import recorded_outs, stages_behind
 
 # One row a recipe and seed, measured by the command below.
 RESULTS = "published/results.csv"
@@ -48,12 +45,29 @@ class AccuracyChange:
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    """The recipe of a revision, as named and as defined, and its spread over seeds there."""
+class _Run:
+    """What a revision was trained with, and what is measured there of other seeds.
 
-    name: str
+    Attributes:
+        recipe: its name.
+        definition: of the recipe.
+        seed: of the run.
+        accuracies: on the test set, by seed, as measured of this recipe.
+    """
+
+    recipe: str
     definition: Any
-    spread: SeedSpread | None
+    seed: Any
+    accuracies: dict[int, float]
+
+    def spread(self, runs: "tuple[_Run, _Run]") -> SeedSpread | None:
+        """The spread over seeds, of those alone that none of the compared runs has.
+
+        The test takes the runs for independent of what the spread is measured by.
+        """
+        compared = {run.seed for run in runs if run.recipe == self.recipe}
+        others = [value for seed, value in self.accuracies.items() if seed not in compared]
+        return seed_spread(self.recipe, others)
 
 
 def accuracy_change(
@@ -74,7 +88,7 @@ def accuracy_change(
         headline = "Unknown: the two did not score the same images."
         return AccuracyChange("unknown", headline, None, None, [])
     points = f"{difference * 100:+.2f} points".replace("-", "−")
-    test, notes = _against_seeds(_recipe(base), _recipe(head), difference)
+    test, notes, condition = _against_seeds(_run(base), _run(head), difference)
     if _changed_in_training(base, head) == _SEED_ALONE:
         kind = "within"
         headline = f"{_within_by_nature(points, test)}."
@@ -86,10 +100,12 @@ def accuracy_change(
     elif test.is_real:
         kind = "real"
         word = "better" if difference > 0 else "worse"
-        headline = f"Real: {points}, {word} by more than another seed explains."
+        headline = f"Real: {points}, {word} by more than another seed explains{condition}."
     else:
         kind = "within"
-        headline = f"Within the spread of seeds: {points}; another seed alone can do that."
+        headline = (
+            f"Within the spread of seeds: {points}; another seed alone can do that{condition}."
+        )
     return AccuracyChange(kind, headline, paired, test, notes)
 
 
@@ -105,56 +121,64 @@ def _within_by_nature(points: str, test: SeedTest | None) -> str:
 
 
 def _changed_in_training(base: Revision, head: Revision) -> list[str]:
-    """What differs between the pipelines of two revisions, apart from what follows from it."""
-    results = recorded_outs(head.lock).keys() | recorded_outs(base.lock).keys()
-    return sorted(
-        {
-            reason
-            for stage, reasons in stage_changes(base.lock, head.lock).items()
-            for reason in reasons
-            if in_root_pipeline(stage) and reason.removeprefix("dep ") not in results
-        }
-    )
+    """What differs between two revisions in the stages that lead to the predictions.
+
+    Apart from what follows from it, which is what these stages wrote.
+    """
+    changed = stage_changes(base.lock, head.lock)
+    reasons = []
+    for revision in (base, head):
+        results = recorded_outs(revision.lock)
+        for stage in stages_behind(PREDICTIONS, revision.lock):
+            reasons += [r for r in changed[stage] if r.removeprefix("dep ") not in results]
+    return sorted(set(reasons))
 
 
 def _against_seeds(
-    base: _Recipe, head: _Recipe, difference: float
-) -> tuple[SeedTest | None, list[str]]:
-    """The test against the spread that is known, and how that was come by."""
+    base: _Run, head: _Run, difference: float
+) -> tuple[SeedTest | None, list[str], str]:
+    """The test against the spread that is known, how that was come by, and what it supposes."""
     notes = []
-    redefined = base.name == head.name and base.definition != head.definition
-    before, after = base.spread, head.spread
+    condition = ""
+    redefined = base.recipe == head.recipe and base.definition != head.definition
+    before, after = (run.spread((base, head)) for run in (base, head))
     if redefined:
-        if after is not None and after == before:
+        if after is not None and head.accuracies == base.accuracies:
             after = None  # measured before the recipe was changed
         if after is None:
             notes.append(
-                f"The recipe {head.name} is defined anew here, and {RESULTS} does not measure"
+                f"The recipe {head.recipe} is defined anew here, and {RESULTS} does not measure"
                 f" it yet: `{MEASURE}` does."
             )
-    elif base.name == head.name:
-        before = after = after or before
+    elif base.recipe == head.recipe:
+        # A change is not to be judged by what it brings along.
+        before = after = before or after
     if before is None and after is None:
-        names = base.name if base.name == head.name else f"{base.name} or {head.name}"
+        names = " or ".join(dict.fromkeys((base.recipe, head.recipe)))
         notes.append(
-            f"{RESULTS} does not hold {FEWEST_SEEDS} seeds of {names}: `{MEASURE}` measures the"
-            " recipes that published/params.yaml names."
+            f"{RESULTS} does not hold {FEWEST_SEEDS} other seeds of {names}: `{MEASURE}` measures"
+            " the recipes that published/params.yaml names."
         )
-        return None, notes
-    for known, missing, side in ((before, base.name, "base"), (after, head.name, "head")):
+        return None, notes, condition
+    for known, missing, side in ((before, base.recipe, "base"), (after, head.recipe, "head")):
         if known is None and not redefined:
             notes.append(
-                f"{RESULTS} does not hold {FEWEST_SEEDS} seeds of {missing}, the {side}'s."
+                f"{RESULTS} does not hold {FEWEST_SEEDS} other seeds of {missing}, the {side}'s:"
+                f" `{MEASURE}` measures it once published/params.yaml names it."
             )
     one = before or after
     assert one is not None  # noqa: S101  one of the two is known
     if before is None or after is None:
         notes.append(f"So both are taken to scatter as the seeds of {one.recipe} do.")
+        unknown = base.recipe if before is None else head.recipe
+        those = "they did before" if redefined else f"those of {one.recipe} do"
+        condition = f", if the seeds of {unknown} scatter as {those}"
         before = after = one
-    for spread in dict.fromkeys((before, after)):
+    for spread, side in {before: "base", after: "head"}.items():
+        place = f" in the {side}" if base.recipe == head.recipe and before != after else ""
         notes.append(
-            f"The test accuracy of {spread.recipe} has a standard deviation of"
-            f" {spread.deviation * 100:.2f} points over n = {spread.seeds} seeds ({RESULTS})."
+            f"The test accuracy of {spread.recipe}{place} has a standard deviation of"
+            f" {spread.deviation * 100:.2f} points over n = {spread.seeds} other seeds ({RESULTS})."
         )
     test = seed_test(difference, before, after)
     notes.append(
@@ -162,33 +186,29 @@ def _against_seeds(
         f" ({test.degrees_of_freedom:.3g} degrees of freedom"
         f"{', after Welch and Satterthwaite' if before != after else ''}), at 95 %."
     )
-    return test, notes
+    return test, notes, condition
 
 
-def _recipe(revision: Revision) -> _Recipe:
-    """Name, definition and spread, as far as the revision has them."""
-    try:
-        params = yaml.safe_load(revision.read(PARAMS_FILE) or b"{}")
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{PARAMS_FILE} of {revision.name}: not valid YAML: {reason}") from None
-    table: Mapping[str, Any] = params if isinstance(params, dict) else {}
-    name = str(table.get("recipe", ""))
-    definition = (table.get("recipes") or {}).get(name)
-    return _Recipe(name, definition, _measured_spread(revision, name))
+def _run(revision: Revision) -> _Run:
+    """What the params and the measured seeds of a revision say, as far as it has them."""
+    params = revision.params
+    recipe = str(params.get("recipe", ""))
+    definition = (params.get("recipes") or {}).get(recipe)
+    return _Run(recipe, definition, params.get("seed"), _measured(revision, recipe))
 
 
-def _measured_spread(revision: Revision, recipe: str) -> SeedSpread | None:
+def _measured(revision: Revision, recipe: str) -> dict[int, float]:
+    """The test accuracy of each seed that `RESULTS` has of a recipe; empty without the file."""
     content = revision.read(RESULTS)
     if content is None:
-        return None
+        return {}
     try:
-        table = pd.read_csv(io.BytesIO(content))
-        rows = table.loc[table["recipe"] == recipe, ["seed", "test_accuracy"]]
-        accuracies = rows.drop_duplicates("seed")["test_accuracy"].astype(float).tolist()
-    except (KeyError, ValueError, UnicodeDecodeError) as error:
+        rows = csv.DictReader(io.StringIO(content.decode()), strict=True)
+        return {
+            int(row["seed"]): float(row["test_accuracy"]) for row in rows if row["recipe"] == recipe
+        }
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"{RESULTS} of {revision.name}: cannot be read ({error}): measure it anew with"
             f" `{MEASURE}`"
         ) from None
-    return seed_spread(recipe, accuracies)

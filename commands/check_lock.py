@@ -17,6 +17,8 @@ def check_lock() -> int:
         say(f"check-lock: {problem}")
     if problems:
         say("check-lock: run `dvc repro --all-pipelines` and commit what it changes")
+        if any("published/dvc.yaml" in line and "param recipes." in line for line in problems):
+            say("check-lock: or leave the recipes of published/ alone, and add one of your own")
         return 1
     say(f"check-lock: dvc.lock fits code, params and results of {len(workspace.lock)} stages")
     return 0

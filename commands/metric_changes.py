@@ -89,7 +89,9 @@ class MetricChange:
         """Whether it is worse than its tolerance allows, or has vanished in spite of one."""
         if self.rule is None or self.rule.tolerance is None:
             return False
-        return self.direction == "gone" or -self.gain > self.rule.tolerance + _ROUNDING
+        # Written so that what is no number (NaN) is not allowed.
+        allowed = -self.gain <= self.rule.tolerance + _ROUNDING
+        return self.direction == "gone" or not allowed
 
     @property
     def verdict(self) -> str:
@@ -164,7 +166,7 @@ def metric_changes(
 
         def interval(side: str, name: str, file: str = file) -> Interval | None:
             here = difference[file]
-            low, high = (here.get(name + end, {}).get(side) for end in (LOW, HIGH))
+            low, high = (_number(here.get(name + end, {}).get(side)) for end in (LOW, HIGH))
             if low is None or high is None:
                 return intervals.get((side, file, name))
             return low, high

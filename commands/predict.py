@@ -28,6 +28,7 @@ NORMALIZED = Path("data/normalized.npz")
 MODEL = Path("models/model.keras")
 DECIMALS = 4
 TOP = 3
+_MOST_DIGITS = 18  # of a row; what is longer can but be a file
 # As many rows as a PNG that every program opens can show.
 MOST_PLOTTED = 50
 
@@ -149,7 +150,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _read(given: str) -> Input:
-    if given.isascii() and given.isdigit():
+    if given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS:
         row = int(given)
         with StoredArray(NORMALIZED, "test_images") as images:
             if row >= len(images):
@@ -161,6 +162,8 @@ def _read(given: str) -> Input:
         label = int(read_array(NORMALIZED, "test_labels")[row])
         return Input(f"test image {row}", pixels, label)
     if given == "-":
+        if sys.stdin is None:
+            raise UserError("standard input is closed: name a picture file")
         content = sys.stdin.buffer.read(MAX_BYTES + 1)
         return Input("standard input", read_picture(content, "standard input"))
     return Input(given, read_picture_file(Path(given)))

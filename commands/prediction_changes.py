@@ -15,7 +15,7 @@ from workflow.comparison import PairedTest, f1_intervals, paired_test
 from workflow.dataset import StoredArray
 from workflow.errors import UserError
 from workflow.lockfile import md5_of, recorded_outs
-from workflow.metrics import ClassScores, accuracy_interval, confusion_counts, scores_per_class
+from workflow.metrics import ClassScores, confusion_counts, scores_per_class, wilson_interval
 
 PREDICTIONS = "plots/predictions.csv"
 PER_CLASS_METRICS = "metrics/per_class.json"
@@ -122,14 +122,18 @@ def read_predictions(revision: Revision) -> Predictions | None:
     if content is None:
         return None
     try:
-        table = pd.read_csv(io.BytesIO(content), keep_default_na=False)
+        names_as_written = dict.fromkeys(_COLUMNS[:2], str)
+        table = pd.read_csv(io.BytesIO(content), keep_default_na=False, dtype=names_as_written)
         if table.empty:
             raise ValueError("no rows")
         labels = [table[name].to_numpy(dtype=np.int64) for name in _COLUMNS[2:]]
+        for of_side in labels:
+            if of_side.min() < 0 or of_side.max() > np.iinfo(np.uint8).max:
+                raise ValueError(f"labels from {of_side.min()} to {of_side.max()}")
         names: dict[int, str] = {}
         for name, label in (_COLUMNS[::2], _COLUMNS[1::2]):
             names |= dict(zip(table[label].astype(int), table[name].astype(str), strict=True))
-    except (KeyError, ValueError, UnicodeDecodeError) as error:
+    except (KeyError, ValueError, OverflowError, UnicodeDecodeError) as error:
         raise UserError(
             f"{PREDICTIONS} of {revision.name}: cannot be read ({error}): run `dvc repro evaluate`"
         ) from None
@@ -137,12 +141,18 @@ def read_predictions(revision: Revision) -> Predictions | None:
 
 
 def compare_predictions(
-    base: Predictions, head: Predictions, head_revision: Revision
+    base: Predictions, head: Predictions, base_revision: Revision, head_revision: Revision
 ) -> PredictionChanges | None:
-    """Compare two tables of predictions; None where they are not of the same images."""
-    if not np.array_equal(base.actual, head.actual):
+    """Compare two tables of predictions; None where they are not of the same images.
+
+    A class that neither has an image of nor is predicted counts, too, as it does in the metrics.
+    """
+    data = [revision.params.get("data") or {} for revision in (base_revision, head_revision)]
+    old, new = ((one.get("files") or {}).get("test_images") for one in data)
+    if old != new or not np.array_equal(base.actual, head.actual):
         return None
-    names = base.class_names | head.class_names
+    listed = data[1].get("class_names") or []
+    names = dict(enumerate(listed)) | base.class_names | head.class_names
     labels = range(max(names) + 1)
     class_names = [names.get(label, str(label)) for label in labels]
     before, after = base.confusion(len(labels)), head.confusion(len(labels))
@@ -225,7 +235,7 @@ def computed_intervals(
             for score, axis in (("precision", 0), ("recall", 1)):
                 total = int(counts.sum(axis=axis)[label])
                 if total:
-                    intervals[side, PER_CLASS_METRICS, f"{name}.{score}"] = accuracy_interval(
+                    intervals[side, PER_CLASS_METRICS, f"{name}.{score}"] = wilson_interval(
                         int(counts[label, label]), total
                     )
     return intervals

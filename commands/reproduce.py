@@ -1,14 +1,17 @@
 """Run the pipeline on a clean copy of a commit; fail unless every output comes out as committed.
 
-python -m commands.reproduce [--head REV] [--all-pipelines] [--no-run-cache]
+    python -m commands.reproduce [--head REV] [--base REV] [--all-pipelines] [--no-run-cache]
+
+The pipeline of the root is run; those of other dvc.yaml, which take minutes, if their results
+are others than in the base.
 """
 
 import argparse
 from pathlib import Path
 
 from commands.main import run_command
-from commands.reproduction import reproduce
-from commands.revisions import resolve
+from commands.reproduction import others_have_changed, reproduce
+from commands.revisions import Revision, resolve, resolve_base
 from workflow.errors import UserError
 from workflow.files import write_json, written_whole
 from workflow.progress import say
@@ -21,8 +24,9 @@ def main() -> int:
     """Reproduce, write the result for the review, and print each output that differs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--head", default="HEAD", metavar="REV", help="the commit (default: HEAD)")
+    parser.add_argument("--base", metavar="REV", help="as of `commands.review`")
     parser.add_argument(
-        "--all-pipelines", action="store_true", help="run every dvc.yaml, not only the root's"
+        "--all-pipelines", action="store_true", help="run every dvc.yaml in any case"
     )
     parser.add_argument(
         "--no-run-cache", action="store_true", help="run each stage, known inputs or not"
@@ -31,7 +35,8 @@ def main() -> int:
     head = resolve(arguments.head)
     if head.commit is None:
         raise UserError("the workspace is no commit: commit first, or run `dvc repro`")
-    result = reproduce(head, arguments.all_pipelines, not arguments.no_run_cache)
+    all_pipelines = arguments.all_pipelines or _others_have_changed(arguments.base or None, head)
+    result = reproduce(head, all_pipelines, not arguments.no_run_cache)
     with written_whole(RESULT) as partial:
         write_json(partial, result.model_dump())
     for problem in result.problems:
@@ -46,6 +51,16 @@ def main() -> int:
             " `make reproduce FRESH=1` runs each"
         )
     return 0
+
+
+def _others_have_changed(base: str | None, head: Revision) -> bool:
+    """Whether the head brings results of another pipeline; not if there is nothing before it."""
+    try:
+        return others_have_changed(resolve_base(base, head)[0], head)
+    except UserError:
+        if base:
+            raise
+        return False
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from pydantic import Field
 from commands.revisions import (
     Revision,
     cache_folder,
-    dvc,
     dvc_json,
     dvc_shown,
     git,
@@ -56,12 +55,14 @@ class Reproduction(Strict):
 
     Attributes:
         commit: the full hash.
+        all_pipelines: whether every `dvc.yaml` was run, not only that of the root.
         outputs: how many outputs were compared.
         lock_is_same: whether `dvc.lock` came out byte for byte.
         differences: the outputs that did not.
     """
 
     commit: str
+    all_pipelines: bool
     outputs: int
     lock_is_same: bool
     differences: list[OutputDifference] = Field(default_factory=list)
@@ -110,6 +111,9 @@ def stale_stages(head: Revision) -> list[str]:
             if dep.path in outs and outs[dep.path][1].md5 != dep.md5:
                 line = f"another {dep.path} is recorded than stage {outs[dep.path][0]} wrote"
                 culprits.setdefault(line, []).append(stage)
+    for stage in _frozen():
+        line = "is frozen, so that nobody can tell: delete `frozen: true` in dvc.yaml"
+        culprits.setdefault(line, []).append(stage)
     declared = _declared()
     for stage in sorted(head.lock.keys() - declared.keys()):
         line = "dvc.lock still speaks of it, dvc.yaml no more: delete it there, and what it wrote"
@@ -139,6 +143,12 @@ def _declared() -> dict[str, set[str]]:
                     lines.add(f"dep {os.path.relpath(dep.fs_path)}")
             declared[stage.addressing] = lines
     return declared
+
+
+def _frozen() -> list[str]:
+    """The addresses of the stages that DVC is told not to run, whatever has changed."""
+    with Repo() as repo:
+        return sorted(stage.addressing for stage in repo.index.stages if stage.frozen)
 
 
 def _recorded(stage: LockedStage) -> set[str]:
@@ -191,7 +201,8 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
         copy = Path(folder, "copy")
         git("clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(copy))
         git("checkout", "--quiet", "--detach", str(head.commit), folder=copy)
-        dvc("config", "--local", "cache.dir", str(cache_folder()), folder=copy)
+        # A link, since DVC's own setting takes no path with letters beyond ASCII.
+        (copy / ".dvc/cache").symlink_to(cache_folder().resolve(), target_is_directory=True)
         outs = _outs(head, all_pipelines)
         for path in outs:
             remove(copy / path)
@@ -221,6 +232,7 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
             differences.append(OutputDifference(stage=stage, path=path, detail=detail))
     return Reproduction(
         commit=str(head.commit),
+        all_pipelines=all_pipelines,
         outputs=len(outs.keys() | now.keys()),
         lock_is_same=lock_is_same,
         differences=differences,
@@ -234,7 +246,7 @@ def _is_lock(name: str) -> bool:
 def _forget_results(lock: Path) -> None:
     """Leave the names of the stages alone, so that they come again in the same order."""
     content = yaml.safe_load(lock.read_text(encoding="utf-8"))
-    content["stages"] = {name: {"cmd": ""} for name in content["stages"]}
+    content["stages"] = {name: {"cmd": ""} for name in content.get("stages") or {}}
     lock.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
@@ -247,6 +259,15 @@ def _outs(revision: Revision, all_pipelines: bool) -> dict[str, tuple[str, Locke
             if all_pipelines or in_root_pipeline(name)
         }
     )
+
+
+def others_have_changed(base: Revision, head: Revision) -> bool:
+    """Whether a `dvc.yaml` other than the root's gave something else in the two revisions."""
+    old, new = (
+        {name: stage for name, stage in revision.lock.items() if not in_root_pipeline(name)}
+        for revision in (base, head)
+    )
+    return old != new
 
 
 def in_root_pipeline(stage: str) -> bool:

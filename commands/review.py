@@ -34,6 +34,7 @@ from commands.reproduction import (
     Reproduction,
     changed_outs,
     forged_outputs,
+    others_have_changed,
     stage_changes,
     stale_stages,
 )
@@ -78,7 +79,7 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     for revision in (base, head):
         _require_results(revision)
     old, new = read_predictions(base), read_predictions(head)
-    predictions = compare_predictions(old, new, head) if old and new else None
+    predictions = compare_predictions(old, new, base, head) if old and new else None
     difference = new.accuracy - old.accuracy if old and new else None
     metrics = metric_changes(
         metrics_difference(base, head),
@@ -103,7 +104,7 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
                 _text(values, "old"),
                 _text(values, "new"),
             )
-            for file, params in dvc_json("params", "diff", *dvc_range(base, head)).items()
+            for file, params in _params_first(dvc_json("params", "diff", *dvc_range(base, head)))
             for name, values in sorted(params.items())
         ],
         metrics,
@@ -112,6 +113,11 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         plots,
         charts,
     )
+
+
+def _params_first(files: dict[str, Any]) -> list[tuple[str, Any]]:
+    """By name, but `params.yaml` before others; DVC's order is another each time."""
+    return sorted(files.items(), key=lambda item: (item[0] != str(PARAMS_FILE), item[0]))
 
 
 def _require_results(revision: Revision) -> None:
@@ -146,6 +152,9 @@ def _checks(base: Revision, head: Revision, metrics: list[MetricChange]) -> list
     name = "Reproduced byte for byte on a clean copy"
     if result is None or result.commit != (head.commit or tip) or (not head.commit and not clean):
         checks.append(Check(name, None, ["`make reproduce` checks a commit"]))
+    elif not result.all_pipelines and others_have_changed(base, head):
+        why = "another dvc.yaml than the root's gave something else: `make reproduce ALL=1` runs it"
+        checks.append(Check(name, None, [why]))
     else:
         checks.append(Check(name, not result.problems, result.problems))
     broken = [f"{m.file}: {m.name}: {m.verdict}" for m in metrics if m.breaks_rule]

@@ -1,4 +1,4 @@
-"""What Git and DVC know of a revision. No other command calls either of the two."""
+"""What Git and DVC know of a revision, asked by their commands."""
 
 import argparse
 import json
@@ -23,6 +23,7 @@ from workflow.lockfile import (
     parse_lock,
     recorded_outs,
 )
+from workflow.params import PARAMS_FILE
 from workflow.progress import say
 
 WORKSPACE = "workspace"
@@ -79,6 +80,10 @@ def _environment() -> dict[str, str]:
     # A Git hook sets these for its own repository, whichever folder is meant here.
     environment = {k: v for k, v in os.environ.items() if k not in _SET_BY_HOOKS}
     tools = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    # What runs elsewhere means the same folder.
+    source = environment.get("DATA_SOURCE")
+    if source and Path(source).is_dir():
+        environment["DATA_SOURCE"] = str(Path(source).resolve())
     return environment | {"PATH": tools}
 
 
@@ -148,7 +153,8 @@ class Revision:
             folder = posixpath.dirname(name)
             pipeline = posixpath.join(folder, "dvc.yaml")
             text = (self.read(name) or b"").decode(errors="replace")
-            for stage, locked in parse_lock(text, name, self.name).items():
+            whose = self.name if self.commit else ""
+            for stage, locked in parse_lock(text, name, whose).items():
                 start = posixpath.join(folder, self._working_folder(pipeline, stage))
                 address = f"{pipeline}:{stage}" if folder else stage
                 stages[address] = locked.model_copy(
@@ -159,6 +165,20 @@ class Revision:
                 )
         return stages
 
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """The content of `params.yaml`, not validated; empty where there is none.
+
+        Raises:
+            UserError: it is no YAML.
+        """
+        try:
+            content = yaml.safe_load(self.read(PARAMS_FILE) or b"{}")
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{PARAMS_FILE} of {self.name}: not valid YAML: {reason}") from None
+        return content if isinstance(content, dict) else {}
+
     def _working_folder(self, pipeline: str, stage: str) -> str:
         """The `wdir` of a stage, to which its paths are relative; `dvc.lock` lacks it."""
         try:
@@ -167,8 +187,9 @@ class Revision:
             reason = " ".join(str(error).split())
             raise UserError(f"{pipeline} of {self.name}: not valid YAML: {reason}") from None
         # A stage of a matrix has what tells it from the others behind an @.
-        definition = (content.get("stages") or {}).get(stage.partition("@")[0]) or {}
-        return str(definition.get("wdir", "."))
+        for key in ("stages", stage.partition("@")[0], "wdir"):
+            content = content.get(key) if isinstance(content, dict) else None
+        return str(content or ".")
 
 
 def _seen_from_root(file: LockedFile, folder: str) -> LockedFile:
@@ -182,6 +203,11 @@ def resolve(name: str) -> Revision:
     Raises:
         UserError: there is no such commit.
     """
+    # Also the first question to Git, which may refuse to answer any.
+    if above := git("rev-parse", "--show-prefix").decode().strip():
+        raise UserError(
+            f"{above} is a folder of a larger repository: give the pipeline a repository of its own"
+        )
     if name == WORKSPACE:
         return Revision(None, WORKSPACE)
     try:

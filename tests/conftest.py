@@ -78,8 +78,13 @@ def stages_run(output: str) -> list[str]:
     ]
 
 
-def copy_repository(target: Path) -> Project:
-    """The files that Git has or would add, in a fresh repository with one commit."""
+def copy_repository(target: Path, left_out: Sequence[str] = ()) -> Project:
+    """The files that Git has or would add, in a fresh repository with one commit.
+
+    Args:
+        target: where to, a folder that may be missing.
+        left_out: files and folders of the top level.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -87,7 +92,7 @@ def copy_repository(target: Path) -> Project:
         check=True,
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
+        if (ROOT / name).exists() and name.partition("/")[0] not in left_out:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
     project = Project(target)
@@ -143,10 +148,8 @@ def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(tiny_source: Path, tmp_path: Path) -> Iterator[Project]:
     """A fresh copy of the repository whose params name the tiny data set."""
-    (tmp_path / "project").mkdir()
-    project = copy_repository(tmp_path / "project")
     # As the README says for other data: without the results that speak of Fashion-MNIST.
-    shutil.rmtree(project.root / "published")
+    project = copy_repository(tmp_path / "project", left_out=["published"])
     project.edit_params(lambda params: use_tiny(params, tiny_source))
     project.commit("Use the tiny data")
     yield Project(project.root, tiny_source)

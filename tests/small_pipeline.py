@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import yaml
+from conftest import copy_repository
 
 from workflow.idx import write_idx
 
-ROOT = Path(__file__).parents[1]
 _TRAIN, _TEST = 400, 300
 _SIDE = 28
 
@@ -84,25 +83,9 @@ def make_small_pipeline(folder: Path) -> SmallPipeline:
     """Copy the repository, give it small data, run it, and commit it on main."""
     data = folder / "data"
     data.mkdir()
-    root = folder / "repository"
-    pipeline = SmallPipeline(root, data)
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\0")
-    for name in filter(None, listed):
-        # What speaks of the real data set stays behind.
-        if name.partition("/")[0] in ("published", "tests") or name == "dvc.lock":
-            continue
-        if (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, root / name)
-    pipeline.run("git", "init", "-q", "-b", "main")
-    pipeline.run("git", "config", "user.name", "Tester")
-    pipeline.run("git", "config", "user.email", "tester@example.org")
+    # What speaks of the real data set stays behind.
+    left_out = ["dvc.lock", "published", "tests"]
+    pipeline = SmallPipeline(copy_repository(folder / "repository", left_out).root, data)
     _write_data(pipeline)
     pipeline.repro()
     pipeline.commit("Record the small pipeline")
@@ -112,7 +95,8 @@ def make_small_pipeline(folder: Path) -> SmallPipeline:
 def _write_data(pipeline: SmallPipeline) -> None:
     """Noisy images of a pattern for each class, hard enough for some mistakes."""
     params = yaml.safe_load((pipeline.root / "params.yaml").read_text(encoding="utf-8"))
-    classes = len(params["data"]["class_names"])
+    classes = 10
+    params["data"]["class_names"] = [f"kind {label}" for label in range(classes)]
     random = np.random.default_rng(5)
     patterns = random.random((classes, _SIDE, _SIDE))
     arrays = {}

@@ -37,6 +37,7 @@ def change(name: str, old: float | None, new: float | None, file: str = "test.js
         ("loss", 0.3, 0.5, "worse", True),
         ("loss", 0.5, 0.3, "better", False),
         ("other", 0.9, 0.1, "worse", False),
+        ("accuracy", 0.88, float("nan"), "worse", True),
     ],
 )
 def test_direction_and_tolerance(
@@ -64,6 +65,18 @@ def test_the_ends_of_an_interval_belong_to_their_metric() -> None:
     assert [c.name for c in changes] == ["accuracy", "f1"]
     assert (changes[0].base_interval, changes[0].head_interval) == ((0.4, 0.6), (0.5, 0.7))
     assert (changes[1].base_interval, changes[1].head_interval) == (None, (0.1, 0.2))
+
+
+def test_the_ends_of_an_interval_that_are_no_numbers_are_passed_over() -> None:
+    difference = {
+        "test.json": {
+            "accuracy": {"old": 0.5, "new": 0.6},
+            "accuracy_interval_low": {"old": "x", "new": 0.5},
+            "accuracy_interval_high": {"old": 0.6, "new": 0.7},
+        }
+    }
+    (only,) = metric_changes(difference, RULES, {})
+    assert (only.base_interval, only.head_interval) == (None, (0.5, 0.7))
 
 
 def test_the_rules_of_this_repository_hold() -> None:

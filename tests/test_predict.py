@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +56,9 @@ def python(folder, *arguments, **options):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("predict")
-    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["data"]["class_names"] = ["T-shirt/top", "Trouser", "Pullover", "Dress"]
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     (folder / "data").mkdir()
     train, test = np.array([1, 3] * 40, np.uint8), np.array([3, 1, 3], np.uint8)
     np.savez(
@@ -115,19 +118,36 @@ def test_text_for_people(project):
     assert lines[1].startswith("  then ")
 
 
+def test_a_closed_standard_input_is_one_line(project):
+    command = f'exec "{sys.executable}" -m commands.predict - <&-'
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "predict: standard input is closed: name a picture file\n"
+
+
 def test_what_cannot_be_used_gets_a_line_each_and_the_rest_its_answer(project):
     (project / "text.png").write_text("no picture")
     Image.new("L", (1, 1)).save(project / "one.png")
-    status, out, err = predict(project, "wide.jpg", "3", "text.png", "one.png", "none.jpg")
+    status, out, err = predict(
+        project, "wide.jpg", "3", "text.png", "one.png", "none.jpg", "9" * 5000
+    )
     assert status == 1
     assert out.startswith("wide.jpg: Trouser ")
     assert len(out.splitlines()) == 2
     lines = err.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
+    assert lines[3].endswith("File name too long: name a picture file")
     assert "test image 3: there are 3: give 0 to 2, or ./3" in lines[0]
     assert "text.png: no picture" in lines[1]
     assert "none.jpg: No such file" in lines[2]
-    assert "one.png: nothing to see" in lines[3]
+    assert "one.png: nothing to see" in lines[4]
 
 
 @pytest.mark.parametrize(

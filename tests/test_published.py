@@ -1,7 +1,6 @@
 """Published results beside reproduced ones, up to the pipeline run by the real DVC."""
 
 import csv
-import hashlib
 import json
 import math
 import os
@@ -14,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from conftest import Project, copy_repository, use_tiny
 from imports import own_files_imported
 
 from workflow.errors import UserError
-from workflow.idx import write_idx
+from workflow.lockfile import md5_of
 from workflow.params import load_params
 from workflow.published import SCORES, Prediction, Run, read_runs, spread, table
 from workflow.published_params import PublishedResult, load_published
@@ -175,94 +175,79 @@ def test_every_module_that_a_stage_imports_is_a_dep(stage):
 
 
 @pytest.fixture
-def small_project(tmp_path):
-    """A copy of the project with a small data set, one recipe of one epoch, and two seeds."""
-    project = tmp_path / "project"
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split("\0")
-    for name in filter(None, files):
-        if (ROOT / name).exists() and not name.startswith(("published/runs", "published/dvc.lock")):
-            (project / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, project / name)
-    (project / "dvc.lock").unlink(missing_ok=True)
-
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    draw = np.random.default_rng(7)
-    for part, count in (("train", 70), ("test", 20)):
-        for kind, shape, top in (("images", (count, 9, 7), 256), ("labels", (count,), 10)):
-            entry = params["data"]["files"][f"{part}_{kind}"]
-            path = raw / entry["name"]
-            write_idx(path, draw.integers(0, top, shape).astype(np.uint8))
-            entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    for name in ("tutorial", "overfitting"):
-        params["recipes"][name]["epochs"] = 1
-    (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+def project(tiny_source: Path, tmp_path: Path) -> Project:
+    """A copy of the project with the tiny data set, one recipe to reproduce, and two seeds."""
+    project = copy_repository(tmp_path / "project", left_out=["dvc.lock"])
+    shutil.rmtree(project.root / "published/runs")
+    (project.root / "published/dvc.lock").unlink()
+    project.edit_params(lambda params: use_tiny(params, tiny_source))
+    project.edit_params(lambda params: params["recipes"]["overfitting"].update(epochs=1))
     edit(
-        project / "published/params.yaml",
+        project.root / "published/params.yaml",
         lambda p: p.update(seeds=[1, 2], results={"tutorial": p["results"]["tutorial"]}),
     )
-    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
-    return project, {**os.environ, "DATA_SOURCE": str(raw)}
+    return Project(project.root, tiny_source)
 
 
-def run_dvc(project, environment):
-    return subprocess.run(
-        ["dvc", "repro", "published/dvc.yaml"],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def reproduce(project, environment):
+def reproduce(project):
     """Run the pipeline and return the names of the stages that ran."""
-    done = run_dvc(project, environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    running = [line for line in done.stdout.splitlines() if line.startswith("Running stage")]
-    return [line.split("'")[1].removeprefix("published/dvc.yaml:") for line in running]
+    return [
+        name.removeprefix("published/dvc.yaml:") for name in project.repro("published/dvc.yaml")
+    ]
 
 
-def test_a_change_computes_what_it_concerns_alone(small_project):
-    project, environment = small_project
-    assert sorted(reproduce(project, environment)) == [
+def test_a_change_computes_what_it_concerns_alone(project):
+    assert sorted(reproduce(project)) == [
         "download",
         "normalize",
         "overfit",
         "report",
         "reproduce@tutorial",
     ]
-    assert reproduce(project, environment) == []
-    alone = json.loads((project / "published/runs/tutorial.json").read_text())["runs"]
+    assert reproduce(project) == []
+    runs = project.root / "published/runs/tutorial.json"
+    alone = json.loads(runs.read_text())["runs"]
 
-    results = project / "published/params.yaml"
+    results = project.root / "published/params.yaml"
     edit(results, lambda p: p["results"]["tutorial"].update(test_accuracy=0.5))
-    assert reproduce(project, environment) == ["report"]
-    edit(results, lambda p: p["images"].append(20))
-    failed = run_dvc(project, environment)
+    assert reproduce(project) == ["report"]
+    edit(results, lambda p: p["images"].append(40))
+    failed = project.run("dvc", "repro", "published/dvc.yaml")
     assert failed.returncode != 0
-    assert "images: 20, but the last test image is 19: correct it" in failed.stderr
+    assert "images: 40, but the last test image is 39: correct it" in failed.stderr
     edit(results, lambda p: p.update(seeds=[3, 1, 2], images=[0, 1, 3]))
-    assert reproduce(project, environment) == ["reproduce@tutorial", "report"]
+    assert reproduce(project) == ["reproduce@tutorial", "report"]
     # A run does not hang on those before it in the same process.
-    assert json.loads((project / "published/runs/tutorial.json").read_text())["runs"][1:] == alone
-    with (project / "published/results.csv").open(encoding="utf-8", newline="") as stream:
+    assert (
+        json.loads((project.root / "published/runs/tutorial.json").read_text())["runs"][1:] == alone
+    )
+    with (project.root / "published/results.csv").open(encoding="utf-8", newline="") as stream:
         assert [row["seed"] for row in csv.DictReader(stream)] == ["3", "1", "2"]
 
 
-def test_recipes_of_ones_own_are_measured_as_the_readme_says(small_project):
-    project, environment = small_project
+def test_recipes_of_ones_own_are_measured_as_the_readme_says(project):
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     own = yaml.safe_load(re.search(r"```yaml\n(seeds:.*?)```", page, re.DOTALL)[1])
-    edit(project / "published/params.yaml", lambda p: (p.clear(), p.update(own)))
-    assert "reproduce@tutorial" in reproduce(project, environment)
-    with (project / "published/results.csv").open(encoding="utf-8", newline="") as stream:
+    edit(project.root / "published/params.yaml", lambda p: (p.clear(), p.update(own)))
+    assert "reproduce@tutorial" in reproduce(project)
+    with (project.root / "published/results.csv").open(encoding="utf-8", newline="") as stream:
         assert [int(row["seed"]) for row in csv.DictReader(stream)] == own["seeds"]
+
+
+def test_forged_results_are_caught_by_running(project):
+    """Another table of runs, with the lock to fit, in a change of nothing else."""
+    project.repro("--all-pipelines")
+    project.commit("Record the results")
+    runs, lock = project.root / "published/runs/tutorial.json", project.root / "published/dvc.lock"
+    before = md5_of(runs)
+    content = json.loads(runs.read_text())
+    content["runs"][0]["test_accuracy"] = 0.9999
+    runs.write_text(json.dumps(content))
+    lock.write_text(lock.read_text().replace(before, md5_of(runs)))
+    project.commit("Claim more")
+    command = ("python", "-m", "commands.reproduce", "--base")
+    told = project.run(*command, "HEAD~1")
+    assert told.returncode == 1
+    assert "published/runs/tutorial.json (stage published/dvc.yaml:reproduce@tuto" in told.stdout
+    # Nothing of published/ has changed since, so that it is not run.
+    assert project.run(*command, "HEAD").returncode == 0

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT
 from PIL import Image
 
+from commands.prediction_changes import read_predictions
 from commands.revisions import WORKSPACE, Revision, resolve, resolve_base
 from tests.browser import Browser, NoBrowserError, find_browser
-from tests.small_pipeline import ROOT, SmallPipeline, make_small_pipeline
+from tests.small_pipeline import SmallPipeline, make_small_pipeline
 from workflow.lockfile import md5_of, read_lock, recorded_outs
 
 SLOWEST_MILLISECONDS = 2000
@@ -24,7 +26,7 @@ _LAYERS = [{"layer": "flatten"}, {"layer": "dense", "units": 1, "activation": "r
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> SmallPipeline:
     """A branch for each kind of change."""
-    pipeline = make_small_pipeline(tmp_path_factory.mktemp("review"))
+    pipeline = make_small_pipeline(tmp_path_factory.mktemp("une révision"))
     metrics = pipeline.root / "metrics/test.json"
 
     accuracy = json.loads(metrics.read_text(encoding="utf-8"))["accuracy"]
@@ -109,7 +111,7 @@ def test_another_seed_is_within_the_spread(repository: SmallPipeline) -> None:
     assert "**Within the spread of seeds:" in report
     assert "| seed | 1 | 2 |" in report
     assert "| train | param seed |" in report
-    assert "n = 5 seeds" in report
+    assert "n = 3 other seeds" in report
     for number in counted_flips(repository, "seed"):
         assert re.search(rf"\b{number} (went|from right)", report), number
 
@@ -254,6 +256,74 @@ def test_what_is_recorded_but_not_declared_is_named(
     assert done.returncode == 1
     line = "stage evaluate: dep workflow/metrics.py is in dvc.lock, but not in dvc.yaml"
     assert f"{line}: `dvc repro --force evaluate`" in done.stdout
+
+
+def test_a_frozen_stage_is_named(repository: SmallPipeline, tmp_path: Path) -> None:
+    """DVC calls it up to date, whatever it reads has become."""
+    clone = repository.clone(tmp_path / "clone", "main")
+    _replace(clone.root / "dvc.yaml", "    cmd: exec python -m stages.train\n",
+             "    cmd: exec python -m stages.train\n    frozen: true\n")  # fmt: skip
+    clone.set_params(seed=5)
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    assert "stage train: is frozen" in done.stdout
+
+
+def test_other_images_with_the_same_labels_are_not_the_same_images(
+    repository: SmallPipeline,
+) -> None:
+    checked_out(repository, "seed").run("git", "checkout", "-q", "-B", "other-images")
+    repository.set_params(data__files__test_images__sha256="0" * 64)
+    repository.commit("Take other images")
+    report = review(repository, "other-images")
+    assert "**Unknown: the two did not score the same images.**" in report
+
+
+def test_a_label_that_no_class_can_have_is_named(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "seed")
+    table = clone.root / "plots/predictions.csv"
+    for label in ("99999999", "9" * 23):
+        lines = table.read_text(encoding="utf-8").splitlines()
+        lines[1] = f"kind 0,kind 1,0,{label}"
+        table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        done = clone.command("review", "--base", "origin/main")
+        assert done.returncode == 1
+        assert "plots/predictions.csv of workspace: cannot be read (" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_classes_are_named_as_they_are_written() -> None:
+    class Written(Revision):
+        def read(self, path: str | Path) -> bytes:
+            header = b"actual,predicted,actual_label,predicted_label\n"
+            return header + b"01,true,0,1\ntrue,01,1,0\n"
+
+    predictions = read_predictions(Written(None, "here"))
+    assert predictions is not None
+    assert predictions.class_names == {0: "01", 1: "true"}
+
+
+def test_a_folder_of_a_larger_repository_is_no_place_for_a_review(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "above/pipeline", "main")
+    shutil.rmtree(clone.root / ".git")
+    clone.run("git", "init", "-q", str(tmp_path / "above"))
+    done = clone.command("check_metrics", "--base", "main")
+    assert done.returncode == 1
+    assert "pipeline/ is a folder of a larger repository" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "stages: 3\n", ""])
+def test_a_pipeline_that_is_none_is_one_line(
+    repository: SmallPipeline, tmp_path: Path, text: str
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "seed")
+    (clone.root / "dvc.yaml").write_text(text, encoding="utf-8")
+    for command in ("check_lock", "review", "check_metrics", "verify"):
+        done = clone.command(command)
+        assert "Traceback" not in done.stderr, command
 
 
 def test_a_result_that_no_stage_wrote_is_named(repository: SmallPipeline, tmp_path: Path) -> None:
