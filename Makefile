@@ -7,6 +7,11 @@ LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-in
 # Commands of the environment come first; DVC starts the stages with this `python`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
+# An environment cannot be moved: its programs name the folder that they were made in.
+ifeq ($(shell test ! -f $(VENV)/bin/dvc || grep -cF '$(CURDIR)/$(VENV)/bin/python' $(VENV)/bin/dvc),0)
+$(shell rm -rf $(VENV))
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup repro published verify bench review check-lock reproduce check-metrics ci \
   browser test lock clean
@@ -25,6 +30,8 @@ repro: $(VENV)/ready $(PLOTS_PAGE) ## set up, run what is out of date of the pip
 	@echo "Change params.yaml, run it again, and compare: . $(VENV)/bin/activate && dvc metrics diff"
 
 published: $(VENV)/ready ## reproduce the tutorials' results: every recipe with every seed
+	@test -f published/dvc.yaml || \
+	  { echo "no published/dvc.yaml: take the folder back with git, if seeds are to be measured"; exit 1; }
 	@python -m commands.check_params
 	dvc repro published/dvc.yaml
 	@cat published/table.md
@@ -47,9 +54,10 @@ review: $(VENV)/ready ## report what changed since BASE, and whether it is real:
 check-lock: $(VENV)/ready ## does dvc.lock fit code, params and results? needs no data
 	python -m commands.check_lock
 
-# ALL=1 takes in published/ and every other dvc.yaml, FRESH=1 believes no run cache.
+# published/, and every other dvc.yaml, takes part if its results are others than in BASE; ALL=1
+# runs it in any case. FRESH=1 believes no run cache.
 reproduce: $(VENV)/ready ## run the pipeline on a clean copy of HEAD: the same bytes?
-	python -m commands.reproduce $(if $(ALL),--all-pipelines) $(if $(FRESH),--no-run-cache)
+	python -m commands.reproduce --base '$(BASE)' $(if $(ALL),--all-pipelines) $(if $(FRESH),--no-run-cache)
 
 check-metrics: $(VENV)/ready ## has a metric got worse than review.yaml allows?
 	python -m commands.check_metrics --base '$(BASE)' --head '$(HEAD)'

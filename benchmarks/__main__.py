@@ -52,14 +52,15 @@ PAGE_SECTIONS = (
         "Speed",
         "The script is [`tutorial.py`](tutorial.py): plain Keras as published, with its two figures"
         " and the data already in Keras' cache. The pipeline is a fresh clone without a cache that"
-        " takes its raw data from a local folder, and draws all its figures.",
+        " takes its raw data from a local folder, and draws all its figures. The bar adds up"
+        " medians of stages timed alone, which may come to less than a whole run.",
         "speed.md",
         "time.png",
     ),
     (
         "Growth",
-        "The images are repeated with small shifts. Time grows more slowly than the data, but for"
-        " `normalize`, which from a gigabyte or two on waits for the disk. Memory hardly grows:"
+        "The images are repeated with small shifts. Time grows more slowly than the data, though"
+        " `normalize` waits for the disk from a gigabyte or two on. Memory hardly grows:"
         " `normalize` writes and `train` reads some images at a time. What ends it is the disk,"
         " which holds the normalized images twice: in the workspace and in DVC's cache. Then the"
         " cache has to move to a larger one.",
@@ -199,9 +200,6 @@ def measure_speed(raw: Path, rounds: int) -> None:
 def measure_pipeline(samples: Samples, local: dict[str, str]) -> None:
     """One cold `dvc repro`, a second one, one after editing a figure, and each stage alone."""
     with fresh_clone() as clone:
-        # Figures that Git brings along would spare `visualize`: a cold run draws them.
-        for picture in clone.glob("plots/*.png"):
-            picture.unlink()
         cold = run("dvc", "repro", cwd=clone, env=local)
         samples.add("cold", cold.seconds)
         samples.add("no-op", run("dvc", "repro", cwd=clone, env=local).seconds)
@@ -463,8 +461,11 @@ def machine() -> str:
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].split(":")[1].strip() if names else processor
+        lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+        said = {name.strip(): value.strip() for name, _, value in lines}
+        processor = said.get("model name", processor)
+        if "cpu family" in said:  # virtual machines often leave the generation out of the name
+            processor += f" (family {said['cpu family']}, model {said['model']})"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{processor}, {cores} cores, {memory:.0f} GiB, Python {platform.python_version()}"

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,8 +72,17 @@ def test_numbers_of_the_page_are_the_committed_ones() -> None:
     assert set(quoted) <= set(speed)
 
 
-def test_nothing_is_left_to_be_filled_in() -> None:
-    assert not re.search(r"^[A-Z]+_[A-Z_]+$", README, re.MULTILINE)
+@pytest.mark.parametrize(("moved", "left"), [(True, False), (False, True)])
+def test_an_environment_that_was_moved_is_made_anew(
+    tmp_path: Path, moved: bool, left: bool
+) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    program = tmp_path / ".venv/bin/dvc"
+    program.parent.mkdir(parents=True)
+    place = tmp_path / "elsewhere" if moved else tmp_path
+    program.write_text(f"#!{place}/.venv/bin/python\n")
+    subprocess.run(["make", "help"], cwd=tmp_path, check=True, capture_output=True)
+    assert program.exists() is left
 
 
 @pytest.mark.slow

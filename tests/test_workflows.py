@@ -82,6 +82,7 @@ def test_what_ci_runs_are_make_targets(name: str) -> None:
 FAKE_GH = """#!/bin/sh
 # Stands in for GitHub, which no test can reach: answers as its API does, notes what is sent.
 call="$*"
+case "$call" in *"$FAILING"*) exit 1 ;; esac
 printf '%s\\n' "$call" >> "$CALLS"
 while [ $# -gt 0 ]; do
   if [ "$1" = --jq ]; then filter=$2; fi
@@ -102,7 +103,52 @@ FOREIGN = [
 OURS = {"id": 99, "user": {"login": "github-actions[bot]"}, "body": f"{MARKER}\n# Review"}
 
 
-@pytest.mark.skipif(not shutil.which("jq"), reason="needs jq, to filter as GitHub's gh does")
+needs_jq = pytest.mark.skipif(
+    not shutil.which("jq"), reason="needs jq, to filter as GitHub's gh does"
+)
+
+
+def post(
+    folder: Path, pulls: list[dict], comments: list[dict], failing: str = "no such call"
+) -> tuple[int, list[str]]:
+    """Run the last step of comment.yml; its status, and the calls of `gh` that came through."""
+    steps = yaml.safe_load((FOLDER / "comment.yml").read_text(encoding="utf-8"))["jobs"]
+    script = steps["comment"]["steps"][-1]["run"]
+    (folder / "gh").write_text(FAKE_GH, encoding="utf-8")
+    (folder / "gh").chmod(0o755)
+    (folder / "calls").touch()
+    (folder / "pulls.json").write_text(json.dumps(pulls), encoding="utf-8")
+    (folder / "comments.json").write_text(json.dumps(comments), encoding="utf-8")
+    (folder / "review").mkdir()
+    report = b"# Review \xff of @someone\n" + b"x" * 100_000
+    (folder / "review/report.md").write_bytes(report)
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=folder,
+        check=False,
+        env={
+            "PATH": f"{folder}:/usr/bin:/bin:{Path(str(shutil.which('jq'))).parent}",
+            "CALLS": str(folder / "calls"),
+            "FAILING": failing,
+            "REPOSITORY": "me/it",
+            "OWNER": "fork",
+            "BRANCH": "a$(touch owned)b",
+            "COMMIT": "c0ffee",
+            "RUN": "https://example.org/run",
+        },
+    )
+    return done.returncode, (folder / "calls").read_text(encoding="utf-8").splitlines()
+
+
+@needs_jq
+@pytest.mark.parametrize("failing", ["/pulls ", "--paginate"])
+def test_a_call_of_github_that_fails_fails_the_step(tmp_path: Path, failing: str) -> None:
+    status, calls = post(tmp_path, [OPEN], [OURS], failing)
+    assert status == 1
+    assert not [call for call in calls if "-F body=" in call]
+
+
+@needs_jq
 @pytest.mark.parametrize(
     ("pulls", "comments", "method", "place"),
     [
@@ -120,30 +166,8 @@ def test_one_comment_is_posted_and_then_updated(
     method: str | None,
     place: str | None,
 ) -> None:
-    steps = yaml.safe_load((FOLDER / "comment.yml").read_text(encoding="utf-8"))["jobs"]
-    script = steps["comment"]["steps"][-1]["run"]
-    (tmp_path / "gh").write_text(FAKE_GH, encoding="utf-8")
-    (tmp_path / "gh").chmod(0o755)
-    (tmp_path / "pulls.json").write_text(json.dumps(pulls), encoding="utf-8")
-    (tmp_path / "comments.json").write_text(json.dumps(comments), encoding="utf-8")
-    (tmp_path / "review").mkdir()
-    report = b"# Review \xff of @someone\n" + b"x" * 100_000
-    (tmp_path / "review/report.md").write_bytes(report)
-    subprocess.run(
-        ["bash", "-e", "-c", script],
-        cwd=tmp_path,
-        check=True,
-        env={
-            "PATH": f"{tmp_path}:/usr/bin:/bin:{Path(str(shutil.which('jq'))).parent}",
-            "CALLS": str(tmp_path / "calls"),
-            "REPOSITORY": "me/it",
-            "OWNER": "fork",
-            "BRANCH": "a$(touch owned)b",
-            "COMMIT": "c0ffee",
-            "RUN": "https://example.org/run",
-        },
-    )
-    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+    status, calls = post(tmp_path, pulls, comments)
+    assert status == 0
     assert "head=fork:a$(touch owned)b" in calls[0]
     assert not (tmp_path / "owned").exists()
     sent = [call for call in calls if "-F body=" in call]
