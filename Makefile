@@ -47,9 +47,10 @@ bench: $(VENV)/ready ## time the pipeline beside the tutorials' script (about 6 
 # What a change is compared with; REV... is where it branched off from REV.
 BASE ?=
 HEAD ?= workspace
+export BASE HEAD
 
 review: $(VENV)/ready ## report what changed since BASE, and whether it is real: review/
-	python -m commands.review --base '$(BASE)' --head '$(HEAD)'
+	python -m commands.review --base "$$BASE" --head "$$HEAD"
 
 check-lock: $(VENV)/ready ## does dvc.lock fit code, params and results? needs no data
 	python -m commands.check_lock
@@ -57,10 +58,10 @@ check-lock: $(VENV)/ready ## does dvc.lock fit code, params and results? needs n
 # published/, and every other dvc.yaml, takes part if its results are others than in BASE; ALL=1
 # runs it in any case. FRESH=1 believes no run cache.
 reproduce: $(VENV)/ready ## run the pipeline on a clean copy of HEAD: the same bytes?
-	python -m commands.reproduce --base '$(BASE)' $(if $(ALL),--all-pipelines) $(if $(FRESH),--no-run-cache)
+	python -m commands.reproduce --base "$$BASE" $(if $(ALL),--all-pipelines) $(if $(FRESH),--no-run-cache)
 
 check-metrics: $(VENV)/ready ## has a metric got worse than review.yaml allows?
-	python -m commands.check_metrics --base '$(BASE)' --head '$(HEAD)'
+	python -m commands.check_metrics --base "$$BASE" --head "$$HEAD"
 
 # One at a time and in this order; each is made even if another fails.
 ci: $(VENV)/ready ## all that CI asks of a change, and the report

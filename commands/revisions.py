@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import posixpath
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -198,7 +199,7 @@ def _seen_from_root(file: LockedFile, folder: str) -> LockedFile:
 
 
 def resolve(name: str) -> Revision:
-    """Find a revision by any name that Git knows, or the workspace by `workspace`.
+    """Find a revision by any name that Git or `dvc exp` knows, or the workspace by `workspace`.
 
     Raises:
         UserError: there is no such commit.
@@ -213,11 +214,21 @@ def resolve(name: str) -> Revision:
     try:
         commit = git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
     except UserError:
-        raise UserError(
-            f"{name}: no such commit here: check the name, or fetch it; a shallow clone needs"
-            " `git fetch --unshallow`"
-        ) from None
+        commit = _experiment(name)
+        if not commit:
+            raise UserError(
+                f"{name}: no such commit here: check the name, or fetch it; a shallow clone needs"
+                " `git fetch --unshallow`"
+            ) from None
     return Revision(commit.decode().strip(), _short(commit.decode().strip()))
+
+
+def _experiment(name: str) -> bytes:
+    """The commit of an experiment that DVC has run; empty where there is none of that name."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        return b""
+    found = git("for-each-ref", "--count=1", "--format=%(objectname)", f"refs/exps/*/*/{name}")
+    return found.strip()
 
 
 def resolve_base(name: str | None, head: Revision) -> tuple[Revision, str]:

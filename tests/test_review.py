@@ -326,6 +326,16 @@ def test_a_pipeline_that_is_none_is_one_line(
         assert "Traceback" not in done.stderr, command
 
 
+def test_an_experiment_is_reviewed_by_its_name(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    clone.run("dvc", "exp", "run", "-q", "--name", "one-more", "-S", "seed=4")
+    clone.run("git", "checkout", "-q", "--force", "main")
+    done = clone.command("review", "--base", "HEAD", "--head", "one-more")
+    assert done.returncode == 0, done.stderr
+    report = (clone.root / "review/report.md").read_text(encoding="utf-8")
+    assert "| seed | 1 | 4 |" in report
+
+
 def test_a_result_that_no_stage_wrote_is_named(repository: SmallPipeline, tmp_path: Path) -> None:
     clone = repository.clone(tmp_path / "clone", "main")
     lock = clone.root / "dvc.lock"
