@@ -40,7 +40,7 @@ verify: $(VENV)/ready ## hash results and cache again: is a byte damaged? is dvc
 	python -m commands.verify
 	python -m commands.check_lock
 
-bench: $(VENV)/ready ## time the pipeline beside the tutorials' script (about 6 minutes)
+bench: $(VENV)/ready ## time the pipeline beside the tutorials' script (6 to 12 minutes)
 	dvc repro --quiet download
 	python -m benchmarks
 
