@@ -56,11 +56,12 @@ def main() -> int:
 def _others_have_changed(base: str | None, head: Revision) -> bool:
     """Whether the head brings results of another pipeline; not if there is nothing before it."""
     try:
-        return others_have_changed(resolve_base(base, head)[0], head)
+        before, _ = resolve_base(base, head)
     except UserError:
         if base:
             raise
         return False
+    return others_have_changed(before, head)
 
 
 if __name__ == "__main__":

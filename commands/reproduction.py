@@ -111,10 +111,10 @@ def stale_stages(head: Revision) -> list[str]:
             if dep.path in outs and outs[dep.path][1].md5 != dep.md5:
                 line = f"another {dep.path} is recorded than stage {outs[dep.path][0]} wrote"
                 culprits.setdefault(line, []).append(stage)
-    for stage in _frozen():
+    declared, frozen = _declared()
+    for stage in frozen:
         line = "is frozen, so that nobody can tell: delete `frozen: true` in dvc.yaml"
         culprits.setdefault(line, []).append(stage)
-    declared = _declared()
     for stage in sorted(head.lock.keys() - declared.keys()):
         line = "dvc.lock still speaks of it, dvc.yaml no more: delete it there, and what it wrote"
         culprits.setdefault(line, []).append(stage)
@@ -128,9 +128,12 @@ def stale_stages(head: Revision) -> list[str]:
     return [f"stage {listed(stages, ', ')}: {line}" for line, stages in culprits.items()]
 
 
-def _declared() -> dict[str, set[str]]:
-    """What each stage of the workspace declares to read and to write, by its address."""
-    declared = {}
+def _declared() -> tuple[dict[str, set[str]], list[str]]:
+    """What each stage of the workspace declares to read and to write, by its address.
+
+    And the addresses of those that DVC is told not to run, whatever has changed.
+    """
+    declared, frozen = {}, []
     with Repo() as repo:
         for stage in repo.index.stages:
             lines = {f"out {os.path.relpath(out.fs_path)}" for out in stage.outs}
@@ -142,13 +145,9 @@ def _declared() -> dict[str, set[str]]:
                 else:
                     lines.add(f"dep {os.path.relpath(dep.fs_path)}")
             declared[stage.addressing] = lines
-    return declared
-
-
-def _frozen() -> list[str]:
-    """The addresses of the stages that DVC is told not to run, whatever has changed."""
-    with Repo() as repo:
-        return sorted(stage.addressing for stage in repo.index.stages if stage.frozen)
+            if stage.frozen:
+                frozen.append(stage.addressing)
+    return declared, sorted(frozen)
 
 
 def _recorded(stage: LockedStage) -> set[str]:

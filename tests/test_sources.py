@@ -132,6 +132,10 @@ def test_a_source_of_wrong_bytes_is_named_and_the_next_is_tried(
     fetch_all([FILE], [server.url, str(mirror)], folder)
     assert (folder / FILE.name).read_bytes() == CONTENT
     assert f"{server.url}: {FILE.name}: {reason}" in capsys.readouterr().out
+    (folder / FILE.name).unlink()
+    with pytest.raises(UserError, match=reason):
+        fetch_all([FILE], [server.url], folder)
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="what cannot be read is in /proc")

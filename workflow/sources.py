@@ -257,10 +257,14 @@ class DebianPackage:
 def _decompress(brought: Path, target: Path, sha256: str) -> None:
     """Write the plain bytes to `target` if, and only if, they have the checksum."""
     digest = hashlib.sha256()
-    with target.open("wb") as plain:
-        for block in _plain_blocks(brought):
-            digest.update(block)
-            plain.write(block)
+    try:
+        with target.open("wb") as plain:
+            for block in _plain_blocks(brought):
+                digest.update(block)
+                plain.write(block)
+    except SourceError:
+        target.unlink()
+        raise
     if digest.hexdigest() != sha256:
         target.unlink()
         raise SourceError(

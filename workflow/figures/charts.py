@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from workflow.figures.style import SERIES, new_figure
 
 # Inches. A matrix of many classes would take gigabytes to draw at the size of one of few.
+_CELL = 0.58
 _LARGEST_MATRIX = 24
 _SMALLEST_CELL_WITH_NUMBER = 0.4
 
@@ -52,11 +53,11 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
         counts: (classes, classes), row the actual class, column the predicted one.
         class_names: in the order of the labels.
     """
-    cell = min(0.58, _LARGEST_MATRIX / len(class_names))  # inches
+    cell = min(_CELL, _LARGEST_MATRIX / len(class_names))
     size = 2.6 + cell * len(class_names)
     figure = new_figure(size, size)
     axes = figure.add_subplot()
-    if cell < 0.58:
+    if cell < _CELL:
         axes.tick_params(labelsize=min(10, 0.75 * 72 * cell))
     totals = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
