@@ -9,8 +9,8 @@ Examples:
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,49 +95,23 @@ def _predict(options: argparse.Namespace) -> int:
         raise UserError("-: standard input can be read only once: name it once")
     if not MODEL.exists():
         raise UserError(f"{MODEL} is missing: make it with `dvc repro train`")
-    inputs, problems = [], 0
-    for given in options.inputs:
+    model: Any = None
+    usable: list[Input] = []
+    for item in _readable(options.inputs):
+        # TensorFlow takes seconds to start: not before there is something to predict.
+        model = model or _load(classes)
         try:
-            inputs.append(_read(given))
+            usable.append(_fitted(item, model.input_shape[1:3]))
         except UserError as error:
-            problems += 1
-            print(f"predict: {error}", file=sys.stderr)
-    if not inputs:
-        return 1
-
-    # TensorFlow takes seconds to start; what is wrong with the inputs is said before.
-    from workflow.reproducible import load_model
-    from workflow.training import Predictor
-
-    model = load_model(MODEL)
-    shape = model.input_shape[1:3]
-    if model.output_shape[-1] != len(classes):
-        raise UserError(
-            f"{MODEL} knows {model.output_shape[-1]} classes, params.yaml names {len(classes)}:"
-            " run `dvc repro train`"
-        )
-    seen, usable = [], []
-    for item in inputs:
-        try:
-            image = item.pixels if item.label is not None else fit(item.pixels, shape, item.name)
-            if image.shape != tuple(shape):
-                raise UserError(
-                    f"{item.name} has {image.shape} pixels, {MODEL} expects {tuple(shape)}: they"
-                    " are of two data sets: run `dvc repro`"
-                )
-        except UserError as error:
-            problems += 1
-            print(f"predict: {error}", file=sys.stderr)
-        else:
-            seen.append(image)
-            usable.append(item)
+            _complain(error)
     if not usable:
         return 1
-    images = np.stack(seen)
-    probabilities = Predictor(model).of(images)
+    images = np.stack([item.pixels for item in usable])
+    # Here, since TensorFlow comes with it; below, since matplotlib is needed for that alone.
+    from workflow.training import Predictor
 
+    probabilities = Predictor(model).of(images)
     if options.plot:
-        # Here, since matplotlib is needed for this alone.
         from workflow.figures.pictures import single_predictions
         from workflow.figures.style import save_png
 
@@ -146,7 +120,22 @@ def _predict(options: argparse.Namespace) -> int:
             save_png(single_predictions(images, probabilities, classes, names, labels), path)
     answers = [_answer(item, row, classes) for item, row in zip(usable, probabilities, strict=True)]
     print(json.dumps(answers, indent=2, ensure_ascii=False) if options.json else _text(answers))
-    return 1 if problems else 0
+    return 1 if len(usable) < len(options.inputs) else 0
+
+
+def _readable(inputs: Iterable[str]) -> Iterator[Input]:
+    """What can be read, one at a time: a picture is large until it is fitted."""
+    for given in inputs:
+        try:
+            item = _read(given)
+        except UserError as error:
+            _complain(error)
+        else:
+            yield item
+
+
+def _complain(error: UserError) -> None:
+    print(f"predict: {error}", file=sys.stderr)
 
 
 def _read(given: str) -> Input:
@@ -167,6 +156,30 @@ def _read(given: str) -> Input:
         content = sys.stdin.buffer.read(MAX_BYTES + 1)
         return Input("standard input", read_picture(content, "standard input"))
     return Input(given, read_picture_file(Path(given)))
+
+
+def _load(classes: Sequence[str]) -> Any:
+    from workflow.reproducible import load_model
+
+    model = load_model(MODEL)
+    if model.output_shape[-1] != len(classes):
+        raise UserError(
+            f"{MODEL} knows {model.output_shape[-1]} classes, params.yaml names {len(classes)}:"
+            " run `dvc repro train`"
+        )
+    return model
+
+
+def _fitted(item: Input, shape: tuple[int, int]) -> Input:
+    """The input as the model sees it."""
+    if item.label is None:
+        return replace(item, pixels=fit(item.pixels, shape, item.name))
+    if item.pixels.shape != shape:
+        raise UserError(
+            f"{item.name} has {item.pixels.shape} pixels, {MODEL} expects {shape}: they are of two"
+            " data sets: run `dvc repro`"
+        )
+    return item
 
 
 def _answer(

@@ -143,11 +143,11 @@ def test_what_cannot_be_used_gets_a_line_each_and_the_rest_its_answer(project):
     assert len(out.splitlines()) == 2
     lines = err.splitlines()
     assert len(lines) == 5
-    assert lines[3].endswith("File name too long: name a picture file")
+    assert lines[4].endswith("File name too long: name a picture file")
     assert "test image 3: there are 3: give 0 to 2, or ./3" in lines[0]
     assert "text.png: no picture" in lines[1]
-    assert "none.jpg: No such file" in lines[2]
-    assert "one.png: nothing to see" in lines[4]
+    assert "one.png: nothing to see" in lines[2]
+    assert "none.jpg: No such file" in lines[3]
 
 
 @pytest.mark.parametrize(
@@ -188,3 +188,18 @@ def test_errors_do_not_wait_for_tensorflow(project):
         " print([m for m in ('tensorflow', 'keras', 'matplotlib') if m in sys.modules])"
     )
     assert python(project, "-c", code).stdout.decode() == "[]\n"
+
+
+def test_many_large_pictures_are_not_held_at_once(project):
+    wide = Image.open(project / "wide.jpg").resize((1024, 1024))
+    wide.save(project / "large.png")
+    code = (
+        "import resource, sys, commands.predict as p; p.main(['large.png'] * int(sys.argv[1]));"
+        " print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    few, many = (
+        int(python(project, "-c", code, count).stdout.decode().splitlines()[-1])
+        for count in ("2", "102")
+    )
+    # In KiB on Linux and in bytes elsewhere: a hundred pictures are a good half of the process.
+    assert many < 1.2 * few

@@ -1,5 +1,6 @@
 """Downloads, from a real web server on this machine that misbehaves on demand."""
 
+import base64
 import gzip
 import hashlib
 import threading
@@ -25,12 +26,14 @@ class Server:
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = []
         self.requests: list[str] = []
+        self.logins: list[str | None] = []
         self.stall = 0  # so many requests get half of the body, and then nothing more
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.requests.append(self.path)
+                outer.logins.append(self.headers.get("Authorization"))
                 status, body = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body) + (100 if status == 206 else 0)))
@@ -71,6 +74,20 @@ def test_a_gzipped_file_arrives_plain_and_checked(server: Server, folder: Path) 
     fetch_all([FILE], [server.url], folder)
     assert (folder / FILE.name).read_bytes() == CONTENT
     assert server.requests == ["/data/train-labels.gz"]
+
+
+def test_a_password_in_a_url_is_used_and_not_shown(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers = [(404, b""), (200, gzip.compress(CONTENT))]
+    place = server.url.replace("//", "//me:secret@")
+    with pytest.raises(UserError) as failed:
+        fetch_all([FILE], [place], folder)
+    fetch_all([FILE], [place], folder)
+    assert server.logins == [f"Basic {base64.b64encode(b'me:secret').decode()}"] * 2
+    said = str(failed.value) + capsys.readouterr().out
+    assert said.count(f"{server.url}: {FILE.name}: ") == 3
+    assert "secret" not in said
 
 
 def test_a_passing_failure_is_tried_again(server: Server, folder: Path) -> None:

@@ -109,7 +109,9 @@ def test_an_interrupt_from_the_keyboard_is_told_once_and_leaves_out_the_rest(
     os.killpg(parent.pid, signal.SIGINT)
     said, errors = parent.communicate(timeout=20)
     assert (said.splitlines()[-1], errors) == ("interrupted", "")
-    assert 2 <= said.count("done") < 5  # the two, and those that were on their way
+    # The two, and those that were on their way: three at most wait in the pool's queue, and one
+    # more may be put there before the interrupt is seen.
+    assert 2 <= said.count("done") <= 6
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds children in /proc")

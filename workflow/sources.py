@@ -6,6 +6,7 @@ is trusted only after its decompressed bytes have the right SHA-256.
 
 import gzip
 import hashlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -76,13 +77,13 @@ def fetch_all(files: Sequence[IdxFile], sources: Sequence[str], folder: Path) ->
                 try:
                     _decompress(source.bring(file.name, scratch), folder / file.name, file.sha256)
                 except SourceError as error:
-                    reasons.append(f"{place}: {file.name}: {error}")
+                    reasons.append(_without_login(f"{place}: {file.name}: {error}"))
                     say(f"  {reasons[-1]}")
                     if error.whole_source:
                         break
                 else:
                     missing.remove(file)
-                    say(f"  {place}: {file.name}: checksum as expected")
+                    say(_without_login(f"  {place}: {file.name}: checksum as expected"))
             if not missing:
                 return
     raise UserError(
@@ -90,6 +91,11 @@ def fetch_all(files: Sequence[IdxFile], sources: Sequence[str], folder: Path) ->
         " mend data in params.yaml or the network, or name a folder or mirror that has the files in"
         " DATA_SOURCE"
     )
+
+
+def _without_login(text: str) -> str:
+    """The text without the user name and password that a URL in it may hold."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 def _source(place: str, scratch: Path) -> Source:
