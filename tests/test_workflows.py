@@ -4,10 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".github/workflows"
@@ -77,6 +79,14 @@ def test_what_ci_runs_are_make_targets(name: str) -> None:
         words = command.split()
         assert words[0] == "make"
         assert words[1] in targets
+
+
+def test_every_python_that_is_allowed_is_tested() -> None:
+    workflow = yaml.safe_load((FOLDER / "test.yml").read_text(encoding="utf-8"))
+    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    allowed = SpecifierSet(project["requires-python"])
+    assert tested == [f"3.{minor}" for minor in range(40) if f"3.{minor}" in allowed]
 
 
 FAKE_GH = """#!/bin/sh
