@@ -173,13 +173,20 @@ def test_a_killed_repro_leaves_no_orphan_and_ends_in_the_same_bytes(
     with log.open("w") as output:
         dvc = subprocess.Popen(["dvc", "repro"], cwd=tiny.root, env=environment, stdout=output)
 
+    def noted(process: Path, name: str) -> bytes:
+        """What the system notes of a process; nothing of one that has ended meanwhile."""
+        try:
+            return (process / name).read_bytes()
+        except OSError:
+            return b""
+
     def processes(of: bytes) -> list[Path]:
         return [
             path
             for path in Path("/proc").glob("[0-9]*")
             if os.access(path / "cwd", os.R_OK)
             and (path / "cwd").resolve() == tiny.root
-            and of in (path / "cmdline").read_bytes()
+            and of in noted(path, "cmdline")
         ]
 
     def wait_until(condition: Callable[[], bool], seconds: int) -> None:
@@ -190,9 +197,7 @@ def test_a_killed_repro_leaves_no_orphan_and_ends_in_the_same_bytes(
 
     def has_begun() -> bool:
         """Whether what `moment` names has: the stage, with its imports, or its training."""
-        importing = [
-            b"numpy" in (path / "maps").read_bytes() for path in processes(b"stages.train")
-        ]
+        importing = [b"numpy" in noted(path, "maps") for path in processes(b"stages.train")]
         return moment in log.read_text() and any(importing)
 
     wait_until(has_begun, 120)
