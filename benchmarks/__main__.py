@@ -374,9 +374,9 @@ def grow(raw: Path, target: Path, factor: int, params_file: Path) -> None:
     """Write `factor` times the images of training and test, each copy shifted a little."""
     target.mkdir()
     params = yaml.safe_load(params_file.read_text())
-    for file in params["data"]["files"].values():
+    for kind, file in params["data"]["files"].items():
         source = raw / file["name"]
-        array = np.asarray(read_idx(source, 3 if "images" in file["name"] else 1))
+        array = np.asarray(read_idx(source, 3 if "images" in kind else 1))
         copies = [
             np.roll(array, (copy // 4 - 2, copy % 4 - 2), (1, 2))
             if array.ndim == 3 and copy

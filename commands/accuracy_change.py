@@ -88,7 +88,7 @@ def accuracy_change(
         headline = "Unknown: the two did not score the same images."
         return AccuracyChange("unknown", headline, None, None, [])
     points = f"{difference * 100:+.2f} points".replace("-", "−")
-    test, notes, condition = _against_seeds(_run(base), _run(head), difference)
+    test, notes, condition = _against_seeds(base, head, difference)
     if _changed_in_training(base, head) == _SEED_ALONE:
         kind = "within"
         headline = f"{_within_by_nature(points, test)}."
@@ -135,24 +135,28 @@ def _changed_in_training(base: Revision, head: Revision) -> list[str]:
 
 
 def _against_seeds(
-    base: _Run, head: _Run, difference: float
+    of_base: Revision, of_head: Revision, difference: float
 ) -> tuple[SeedTest | None, list[str], str]:
     """The test against the spread that is known, how that was come by, and what it supposes."""
     notes = []
     condition = ""
-    redefined = base.recipe == head.recipe and base.definition != head.definition
+    base, head = _run(of_base), _run(of_head)
+    known_before = _run(of_base, head.recipe)
     before, after = (run.spread((base, head)) for run in (base, head))
+    redefined = known_before.definition not in (None, head.definition)
     if redefined:
-        if after is not None and head.accuracies == base.accuracies:
+        if head.accuracies == known_before.accuracies:
             after = None  # measured before the recipe was changed
         if after is None:
             notes.append(
                 f"The recipe {head.recipe} is defined anew here, and {RESULTS} does not measure"
                 f" it yet: `{MEASURE}` does."
             )
-    elif base.recipe == head.recipe:
+    else:
         # A change is not to be judged by what it brings along.
-        before = after = before or after
+        after = known_before.spread((base, head)) or after
+        if base.recipe == head.recipe:
+            before = after
     if before is None and after is None:
         names = " or ".join(dict.fromkeys((base.recipe, head.recipe)))
         notes.append(
@@ -161,7 +165,7 @@ def _against_seeds(
         )
         return None, notes, condition
     for known, missing, side in ((before, base.recipe, "base"), (after, head.recipe, "head")):
-        if known is None and not redefined:
+        if known is None and not (redefined and known is after):
             notes.append(
                 f"{RESULTS} does not hold {FEWEST_SEEDS} other seeds of {missing}, the {side}'s:"
                 f" `{MEASURE}` measures it once published/params.yaml names it."
@@ -171,7 +175,8 @@ def _against_seeds(
     if before is None or after is None:
         notes.append(f"So both are taken to scatter as the seeds of {one.recipe} do.")
         unknown = base.recipe if before is None else head.recipe
-        those = "they did before" if redefined else f"those of {one.recipe} do"
+        anew = redefined and base.recipe == head.recipe
+        those = "they did before" if anew else f"those of {one.recipe} do"
         condition = f", if the seeds of {unknown} scatter as {those}"
         before = after = one
     for spread, side in {before: "base", after: "head"}.items():
@@ -189,10 +194,13 @@ def _against_seeds(
     return test, notes, condition
 
 
-def _run(revision: Revision) -> _Run:
-    """What the params and the measured seeds of a revision say, as far as it has them."""
+def _run(revision: Revision, recipe: str | None = None) -> _Run:
+    """What params and measured seeds of a revision say of a recipe: of its own, if none is named.
+
+    As far as it has them.
+    """
     params = revision.params
-    recipe = str(params.get("recipe", ""))
+    recipe = str(params.get("recipe", "")) if recipe is None else recipe
     definition = (params.get("recipes") or {}).get(recipe)
     return _Run(recipe, definition, params.get("seed"), _measured(revision, recipe))
 

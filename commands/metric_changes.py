@@ -33,10 +33,13 @@ class Rules(Strict):
 
     metrics: dict[str, dict[str, Rule]]
 
-    def rule(self, file: str, metric: str) -> Rule | None:
-        """The first rule whose pattern fits."""
+    def rule(self, file: str, metric: str) -> tuple[int, Rule | None]:
+        """The first rule whose pattern fits, if any does, and its place among those of the file."""
         patterns = self.metrics.get(file, {})
-        return next((rule for p, rule in patterns.items() if fnmatchcase(metric, p)), None)
+        for place, (pattern, rule) in enumerate(patterns.items()):
+            if fnmatchcase(metric, pattern):
+                return place, rule
+        return len(patterns), None
 
 
 @dataclass(frozen=True)
@@ -181,22 +184,17 @@ def metric_changes(
                     _number(values.get("new")),
                     interval("old", name),
                     interval("new", name),
-                    rules.rule(file, name),
+                    rules.rule(file, name)[1],
                 )
             )
     # What is judged comes first, in the order of review.yaml.
-    order = {
-        (file, rule): place
-        for file, patterns in rules.metrics.items()
-        for place, rule in enumerate(patterns.values())
-    }
-    most = len(order)
+    files = list(rules.metrics)
     return sorted(
         changes,
         key=lambda c: (
-            list(rules.metrics).index(c.file) if c.file in rules.metrics else most,
+            files.index(c.file) if c.file in files else len(files),
             c.file,
-            order[c.file, c.rule] if c.rule else most,
+            rules.rule(c.file, c.name)[0],
             c.name,
         ),
     )

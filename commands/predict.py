@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The status: 0, or 1 where an input cannot be used.
 
     Raises:
-        UserError: no input can be used at all, or the model cannot.
+        UserError: the params, the model or the options cannot be used.
     """
     return _predict(_parser().parse_args(arguments))
 

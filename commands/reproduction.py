@@ -118,7 +118,7 @@ def stale_stages(head: Revision) -> list[str]:
     for stage in sorted(head.lock.keys() - declared.keys()):
         line = "dvc.lock still speaks of it, dvc.yaml no more: delete it there, and what it wrote"
         culprits.setdefault(line, []).append(stage)
-    for stage in head.lock.keys() & declared.keys():
+    for stage in (stage for stage in head.lock if stage in declared):
         recorded = _recorded(head.lock[stage])
         for what in sorted(declared[stage] - recorded):
             culprits.setdefault(f"{what} is not in dvc.lock", []).append(stage)

@@ -7,6 +7,7 @@ everything it needs; beside them each chart as a PNG.
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,9 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     """
     if head.commit is None:
         load_params()
-    for revision in (base, head):
-        _require_results(revision)
+    _require_results(head)
+    # What Git keeps since this change alone was in DVC's cache before.
+    _require_results(base, but_for=head.files)
     old, new = read_predictions(base), read_predictions(head)
     predictions = compare_predictions(old, new, base, head) if old and new else None
     difference = new.accuracy - old.accuracy if old and new else None
@@ -120,12 +122,14 @@ def _params_first(files: dict[str, Any]) -> list[tuple[str, Any]]:
     return sorted(files.items(), key=lambda item: (item[0] != str(PARAMS_FILE), item[0]))
 
 
-def _require_results(revision: Revision) -> None:
+def _require_results(revision: Revision, but_for: Collection[str] = ()) -> None:
     """Name a result that is missing; DVC would say no more than that something is.
 
     Before a stage runs DVC deletes what it gave last, which stays away if the stage fails.
     """
     for path, stage in missing_results(revision).items():
+        if path in but_for:
+            continue
         if revision.commit is None:
             remedy = f"run `dvc repro {stage}`, or take the committed one back with"
             raise UserError(f"{path} is missing: {remedy} `git restore --staged --worktree {path}`")

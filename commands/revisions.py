@@ -224,11 +224,19 @@ def resolve(name: str) -> Revision:
 
 
 def _experiment(name: str) -> bytes:
-    """The commit of an experiment that DVC has run; empty where there is none of that name."""
+    """The commit of an experiment that DVC has run; empty where there is none of that name.
+
+    Raises:
+        UserError: there are several, run on different commits.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         return b""
-    found = git("for-each-ref", "--count=1", "--format=%(objectname)", f"refs/exps/*/*/{name}")
-    return found.strip()
+    found = git("for-each-ref", "--format=%(refname) %(objectname)", f"refs/exps/*/*/{name}")
+    lines = found.decode().splitlines()
+    if len(lines) > 1:
+        places = " or ".join(line.split()[0] for line in lines)
+        raise UserError(f"{name}: {len(lines)} experiments are called so: name {places}")
+    return lines[0].split()[1].encode() if lines else b""
 
 
 def resolve_base(name: str | None, head: Revision) -> tuple[Revision, str]:
@@ -301,6 +309,9 @@ def revision_arguments(description: str | None) -> tuple[Revision, Revision, str
         base, reason = resolve_base(arguments.base or None, head)
     except FirstCommitError as error:
         say(str(error))
+        parser.exit()
+    if base.commit == head.commit:
+        say(f"nothing to compare: base and head are both {head.name}")
         parser.exit()
     return base, head, reason
 

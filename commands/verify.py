@@ -52,7 +52,9 @@ def main() -> int:
     """Print what is damaged, one line each: status 1; or say that all is well."""
     argparse.ArgumentParser(prog="python -m commands.verify", description=__doc__).parse_args()
     workspace = resolve(WORKSPACE)
-    for pipeline in (Path(name) for name in workspace.files if Path(name).name == "dvc.yaml"):
+    for pipeline in (Path(name) for name in sorted(workspace.files)):
+        if pipeline.name != "dvc.yaml":
+            continue
         lock = pipeline.with_name(LOCK_FILE.name)
         if not lock.is_file():
             repro = "dvc repro" if lock == LOCK_FILE else f"dvc repro {shlex.quote(str(pipeline))}"

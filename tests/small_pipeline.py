@@ -1,15 +1,13 @@
 """A copy of this repository, as Git has it, with a data set so small that it runs in seconds."""
 
 import hashlib
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from conftest import copy_repository
+from conftest import Project, copy_repository
 
 from workflow.idx import write_idx
 
@@ -28,23 +26,15 @@ class SmallPipeline:
     def __init__(self, root: Path, data: Path) -> None:
         self.root = root
         self.data = data
+        self._project = Project(root, data)
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the repository, with the tools of this environment first."""
-        tools = Path(sys.executable).parent
-        return subprocess.run(
-            command,
-            cwd=self.root,
-            env=os.environ
-            | {"PATH": f"{tools}:{os.environ['PATH']}", "DATA_SOURCE": str(self.data)},
-            capture_output=True,
-            text=True,
-            check=check,
-        )
+    def run(self, *command: str) -> str:
+        """Run a command that must succeed in the repository; returns standard output."""
+        return self._project.ok(*command)
 
     def command(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of our commands as a person does; never raises."""
-        return self.run("python", "-m", f"commands.{name}", *arguments, check=False)
+        return self._project.run("python", "-m", f"commands.{name}", *arguments)
 
     def set_params(self, **values: Any) -> None:
         """Change `params.yaml`; a key may have dots, written as two underscores."""
@@ -66,7 +56,7 @@ class SmallPipeline:
         """Commit everything; the full hash."""
         self.run("git", "add", "--all")
         self.run("git", "commit", "-q", "--allow-empty", "-m", message)
-        return self.run("git", "rev-parse", "HEAD").stdout.strip()
+        return self.run("git", "rev-parse", "HEAD").strip()
 
     def branch(self, name: str) -> None:
         """Start a branch from main, with the data of main."""

@@ -51,6 +51,43 @@ def paired() -> PairedTest:
     return paired_test(np.array([True, False, False]), np.array([True, True, False]))
 
 
+WIDE, TIGHT = [0.86, 0.88, 0.90], [0.8799, 0.88, 0.8801]
+
+
+@pytest.mark.parametrize(
+    ("in_base", "in_head", "redefined", "kind", "said"),
+    [
+        (WIDE, TIGHT, False, "within", "another seed alone can do that."),
+        ([], TIGHT, False, "real", "by more than another seed explains."),
+        (TIGHT, TIGHT, True, "real", "if the seeds of b scatter as those of a do."),
+        (WIDE, TIGHT, True, "real", "by more than another seed explains."),
+    ],
+    ids=["measured before", "measured here", "measured before it was changed", "measured anew"],
+)
+def test_a_switch_of_recipes_is_judged_by_what_the_base_knows_of_both(
+    tmp_path: Path,
+    paired: PairedTest,
+    in_base: list[float],
+    in_head: list[float],
+    redefined: bool,
+    kind: str,
+    said: str,
+) -> None:
+    sides = []
+    for name, recipe, of_b in (("base", "a", in_base), ("head", "b", in_head)):
+        side = revision(tmp_path / name, 1, TIGHT)
+        changed = redefined and name == "head"
+        params = {"recipe": recipe, "seed": 1, "recipes": {"a": {}, "b": {"epochs": 1 + changed}}}
+        (side.root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+        with (side.root / RESULTS).open("a", encoding="utf-8") as table:
+            table.writelines(f"b,{20 + n},{accuracy}\n" for n, accuracy in enumerate(of_b))
+        sides.append(Revision(None, side.name, side.root))
+    change = accuracy_change(*sides, 0.03, paired)
+    assert change.kind == kind
+    assert change.headline.endswith(said)
+    assert any("b is defined anew" in note for note in change.notes) == (in_base == in_head)
+
+
 @pytest.mark.parametrize(
     ("accuracies", "said", "is_real"),
     [

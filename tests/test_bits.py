@@ -35,9 +35,10 @@ PROCESSORS = ("Haswell", "Haswell,vendor=AuthenticAMD")
 def slice_source(real: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first images of the real data set, as IDX files."""
     folder = tmp_path_factory.mktemp("slice")
-    for path in (real.root / "data" / "raw").iterdir():
-        array = read_idx(path, 3 if "images" in path.name else 1)
-        write_idx(folder / path.name, np.asarray(array[:IMAGES]))
+    params = yaml.safe_load((real.root / "params.yaml").read_text())
+    for kind, file in params["data"]["files"].items():
+        array = read_idx(real.root / "data/raw" / file["name"], 3 if "images" in kind else 1)
+        write_idx(folder / file["name"], np.asarray(array[:IMAGES]))
     return folder
 
 

@@ -47,6 +47,13 @@ def test_direction_and_tolerance(
     assert (result.direction, result.breaks_rule) == (direction, breaks)
 
 
+def test_metrics_come_in_the_order_of_their_rules_even_if_two_are_equal() -> None:
+    same, other = {"better": "higher"}, {"better": "lower"}
+    rules = Rules.model_validate({"metrics": {"f": {"b": same, "c": other, "a": same}}})
+    values = {name: {"old": 1, "new": 2} for name in "zabc"}
+    assert [c.name for c in metric_changes({"f": values}, rules, {})] == ["b", "c", "a", "z"]
+
+
 def test_a_metric_without_a_rule_is_never_judged() -> None:
     result = change("accuracy", 0.9, 0.1, "another.json")
     assert (result.direction, result.breaks_rule) == ("changed", False)
@@ -81,7 +88,7 @@ def test_the_ends_of_an_interval_that_are_no_numbers_are_passed_over() -> None:
 
 def test_the_rules_of_this_repository_hold() -> None:
     content = (Path(__file__).parents[1] / "review.yaml").read_bytes()
-    rule = parse_rules(content, "review.yaml").rule("metrics/test.json", "accuracy")
+    _, rule = parse_rules(content, "review.yaml").rule("metrics/test.json", "accuracy")
     assert rule is not None
     assert rule.better == "higher"
     assert rule.tolerance

@@ -56,8 +56,8 @@ def test_the_committed_file_is_valid() -> None:
         ("data.files.train_images.name", "..", "data.files.train_images.name: string should"),
         (
             "data.files.train_images.name",
-            "t10k-images-idx3-ubyte",
-            "data.files: name holds 't10k-images-idx3-ubyte' twice",
+            VALID["data"]["files"]["test_images"]["name"],
+            f"data.files: name holds {VALID['data']['files']['test_images']['name']!r} twice",
         ),
         ("data.files.train_images.sha256", "abc", "data.files.train_images.sha256: string should"),
         ("data.files.train_images.name", "../x", "data.files.train_images.name: string should"),

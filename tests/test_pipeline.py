@@ -21,9 +21,8 @@ def test_five_stages_run_and_git_stays_clean(real: Project) -> None:
     assert real.ok("git", "status", "--porcelain") == ""
 
 
-def test_accuracy_is_the_tutorials(real: Project) -> None:
+def test_the_metrics_of_the_test_set_fit_together(real: Project) -> None:
     metrics = json.loads((real.root / "metrics/test.json").read_text())
-    assert 0.86 <= metrics["accuracy"] <= 0.89
     assert (
         metrics["accuracy_interval_low"] < metrics["accuracy"] < metrics["accuracy_interval_high"]
     )
@@ -125,7 +124,8 @@ def test_recipe_of_an_experiment_and_every_view_of_the_difference(clone: Project
     for name in ("plots/history.csv", "plots/predictions.csv", "plots/per_class.csv"):
         content = json.dumps(plots["data"][name])
         assert "HEAD~1" in content and "workspace" in content
-    assert len(names) == 10
+    params = yaml.safe_load((clone.root / "params.yaml").read_text())
+    assert list(names) == sorted(params["data"]["class_names"])
     pictures = {name for name in plots["data"] if name.startswith("plots/") and ".png" in name}
     assert pictures == {
         p.relative_to(clone.root).as_posix() for p in clone.root.glob("plots/*.png")

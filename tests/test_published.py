@@ -125,9 +125,13 @@ def test_published_params_are_checked(tmp_path, change, message):
             shutil.copy(ROOT / folder / name, tmp_path / folder)
     root, published = tmp_path / "params.yaml", tmp_path / "published/params.yaml"
     edit(root, lambda params: edit(published, lambda results: change(params, results)))
+    assert re.search(message, complaint_of_check_params(tmp_path))
+
+
+def complaint_of_check_params(folder):
     checked = subprocess.run(
         [sys.executable, "-m", "commands.check_params"],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -135,7 +139,16 @@ def test_published_params_are_checked(tmp_path, change, message):
     )
     assert checked.returncode == 1
     assert len(checked.stderr.splitlines()) == 1
-    assert re.search(message, checked.stderr), checked.stderr
+    return checked.stderr
+
+
+def test_a_lock_that_an_interrupt_has_emptied_says_the_way_back(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/dvc.lock").touch()
+    said = complaint_of_check_params(tmp_path)
+    assert "published/dvc.lock: no lock file of DVC (it is empty): restore it with" in said
+    assert "run `dvc repro published/dvc.yaml`" in said
 
 
 def committed_run(recipe, seed):

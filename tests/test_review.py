@@ -120,7 +120,7 @@ def counted_flips(repository: SmallPipeline, branch: str) -> tuple[int, int]:
     """Images from wrong to right, and from right to wrong, counted apart from the review."""
     right = {}
     for side in ("main", branch):
-        text = repository.run("git", "show", f"{side}:plots/predictions.csv").stdout
+        text = repository.run("git", "show", f"{side}:plots/predictions.csv")
         right[side] = [
             row["actual"] == row["predicted"] for row in csv.DictReader(text.splitlines())
         ]
@@ -148,7 +148,7 @@ def test_a_change_is_not_judged_by_the_tolerances_that_it_brings(
     repository.commit("Allow everything")
     done = repository.command("check_metrics")
     assert done.returncode == 1
-    main = repository.run("git", "rev-parse", "--short=7", "main").stdout.strip()
+    main = repository.run("git", "rev-parse", "--short=7", "main").strip()
     assert f"review.yaml has changed; judged by that of {main}" in done.stdout
     assert "metrics/test.json: accuracy: worse by" in done.stdout
     assert "| review.yaml as in the base | **NO**: it has changed;" in review(repository, "lenient")
@@ -158,7 +158,7 @@ def test_without_a_table_of_seeds_the_answer_is_unknown(repository: SmallPipelin
     checked_out(repository, "small")
     table = repository.root / "published/results.csv"
     repository.run("git", "checkout", "-q", "-B", "no-table", "small")
-    base = repository.run("git", "rev-parse", "main~1").stdout.strip()
+    base = repository.run("git", "rev-parse", "main~1").strip()
     table.unlink()
     repository.commit("Lose the table")
     report = review(repository, "no-table", "--base", base)
@@ -336,6 +336,53 @@ def test_an_experiment_is_reviewed_by_its_name(repository: SmallPipeline, tmp_pa
     assert "| seed | 1 | 4 |" in report
 
 
+def test_an_experiment_of_two_commits_is_asked_for_by_its_whole_name(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    refs = [f"refs/exps/{n:02}/{n:038}/twice" for n in (1, 2)]
+    for ref, branch in zip(refs, ("seed", "small"), strict=True):
+        clone.run("git", "update-ref", ref, f"origin/{branch}")
+    done = clone.command("check_metrics", "--base", "HEAD", "--head", "twice")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"check-metrics: twice: 2 experiments are called so: name {refs[0]} or {refs[1]}\n"
+    )
+    assert clone.command("check_metrics", "--base", "HEAD", "--head", refs[0]).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["review", "check_metrics"])
+def test_a_commit_is_not_compared_with_itself(repository: SmallPipeline, command: str) -> None:
+    done = checked_out(repository, "main").command(command, "--base", "main", "--head", "HEAD")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"nothing to compare: base and head are both [0-9a-f]+\n", done.stdout)
+
+
+def test_a_result_may_move_from_the_cache_into_git(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    stage = {"cmd": "echo 1 > extra.txt", "deps": ["params.yaml"], "outs": ["extra.txt"]}
+    pipeline = yaml.safe_load((clone.root / "dvc.yaml").read_text(encoding="utf-8"))
+
+    def commit(message: str) -> None:
+        (clone.root / "dvc.yaml").write_text(
+            yaml.safe_dump({**pipeline, "stages": {**pipeline["stages"], "extra": stage}}),
+            encoding="utf-8",
+        )
+        clone.run("dvc", "repro", "-q", "--single-item", "extra")
+        clone.commit(message)
+
+    (clone.root / ".gitignore").write_text("/data/\n/models/\n/extra.txt\n", encoding="utf-8")
+    commit("Keep it in the cache")
+    (clone.root / ".gitignore").write_text("/data/\n/models/\n", encoding="utf-8")
+    stage["outs"] = [{"extra.txt": {"cache": False}}]
+    commit("Keep it in Git")
+    assert "extra.txt" in clone.run("git", "ls-files")
+    done = clone.command("review", "--base", "HEAD~1", "--head", "HEAD")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_result_that_no_stage_wrote_is_named(repository: SmallPipeline, tmp_path: Path) -> None:
     clone = repository.clone(tmp_path / "clone", "main")
     lock = clone.root / "dvc.lock"
@@ -384,15 +431,15 @@ def test_a_good_commit_is_reproduced_and_the_review_says_so(repository: SmallPip
 
 def test_a_metric_forged_with_its_lock_is_caught_by_running(repository: SmallPipeline) -> None:
     checked_out(repository, "forged-with-lock")
-    before = repository.run("git", "status", "--porcelain").stdout
+    before = repository.run("git", "status", "--porcelain")
     assert repository.command("check_lock").returncode == 0
     done = repository.command("reproduce")
     assert done.returncode == 1
-    honest = json.loads(repository.run("git", "show", "main:metrics/test.json").stdout)["accuracy"]
+    honest = json.loads(repository.run("git", "show", "main:metrics/test.json"))["accuracy"]
     claim = f"metrics/test.json (stage evaluate): accuracy is 0.9999, the code gives {honest}"
     assert claim in done.stdout
     assert "plots/confusion_matrix.png (stage visualize)" in done.stdout
-    assert repository.run("git", "status", "--porcelain").stdout == before
+    assert repository.run("git", "status", "--porcelain") == before
     report = review(repository, "forged-with-lock")
     assert re.search(r"clean copy \| \*\*NO\*\*: .*metrics/test.json", report)
 

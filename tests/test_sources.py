@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from workflow import sources
+from workflow import progress, sources
 from workflow.errors import UserError
 from workflow.params import IdxFile
 from workflow.sources import fetch_all
@@ -74,6 +75,23 @@ def test_a_gzipped_file_arrives_plain_and_checked(server: Server, folder: Path) 
     fetch_all([FILE], [server.url], folder)
     assert (folder / FILE.name).read_bytes() == CONTENT
     assert server.requests == ["/data/train-labels.gz"]
+
+
+def test_the_bar_knows_the_size_and_is_filled(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = []
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        bars.append(progress.progress_bar(*arguments, **options))
+        return bars[-1]
+
+    monkeypatch.setattr(progress, "in_terminal", lambda: True)
+    monkeypatch.setattr(sources, "progress_bar", noted)
+    body = gzip.compress(CONTENT)
+    server.answers = [(200, body)]
+    fetch_all([FILE], [server.url], folder)
+    assert [(bar.total, bar.n) for bar in bars] == [(len(body), len(body))]
 
 
 def test_a_password_in_a_url_is_used_and_not_shown(

@@ -13,8 +13,13 @@ PIPELINE = """
 stages:
   copy:
     cmd: python copy_stage.py
-    deps: [input.txt]
-    params: ["seed", "recipes.${recipe}", {more.yaml: [size.width]}, {all.yaml: null}]
+    deps: [input.txt, "${recipe}.txt"]
+    params:
+      - seed
+      - recipes.${recipe}
+      - recipes.${ recipe }.${seed}
+      - {more.yaml: [size.width]}
+      - {all.yaml: null}
     outs: [output.txt]
 """
 
@@ -27,6 +32,7 @@ def run(tmp_path: Path):
     (tmp_path / "more.yaml").write_text("size: {width: 3, height: 4}")
     (tmp_path / "all.yaml").write_text("depth: 5")
     (tmp_path / "input.txt").write_text("content")
+    (tmp_path / "tutorial.txt").write_text("more content")
 
     def run_it(work: str, first: str = "") -> subprocess.CompletedProcess[str]:
         script = (
@@ -57,7 +63,8 @@ WRITE = "outputs.path('output.txt').write_text(Path('input.txt').read_text())\n"
 def leftovers(folder: Path) -> set[str]:
     names = {path.name for path in folder.iterdir()}
     return names - {
-        "dvc.yaml", "params.yaml", "more.yaml", "all.yaml", "input.txt", "__pycache__",
+        "dvc.yaml", "params.yaml", "more.yaml", "all.yaml", "input.txt", "tutorial.txt",
+        "__pycache__",
     }  # fmt: skip
 
 
@@ -125,6 +132,7 @@ def test_an_older_output_survives_a_failure(run, tmp_path: Path) -> None:
         ),
         ("Path('more.yaml').write_text('size: {width: 2, height: 4}')", "more.yaml: size.width"),
         ("Path('all.yaml').write_text('depth: 6')", "all.yaml"),
+        ("Path('tutorial.txt').write_text('else')", "tutorial.txt"),
     ],
 )
 def test_a_dependency_edited_meanwhile_fails_the_stage(
@@ -188,11 +196,11 @@ def test_a_dependency_dated_in_the_future_is_none_that_was_edited(run, tmp_path:
 def test_an_interrupt_between_two_outputs_comes_too_late(run, tmp_path: Path) -> None:
     slow = """
 import workflow.stage, os, signal
-one_by_one = workflow.stage.commit
-def commit(partial, path):
+one_by_one = workflow.stage.take_place
+def take_place(partial, path):
     one_by_one(partial, path)
     os.kill(os.getpid(), signal.SIGINT)
-workflow.stage.commit = commit
+workflow.stage.take_place = take_place
 """
     done = run(WRITE + "outputs.path('second.txt').write_text('more')", first=slow)
     assert (done.returncode, done.stderr) == (0, "")

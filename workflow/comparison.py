@@ -17,6 +17,7 @@ from workflow.metrics import CONFIDENCE_LEVEL
 # Below this many seeds a standard deviation says next to nothing.
 FEWEST_SEEDS = 3
 _RESAMPLES = 2000
+_AT_A_TIME = 100
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,16 @@ def f1_intervals(
         counts: (classes, classes) confusion counts.
     """
     total = int(counts.sum())
-    draws = np.random.default_rng(0).multinomial(total, counts.ravel() / total, _RESAMPLES)
-    draws = draws.reshape(-1, *counts.shape)
-    hits = 2.0 * draws.diagonal(axis1=1, axis2=2)
-    named = draws.sum(axis=1) + draws.sum(axis=2)  # actual and predicted
-    scores = np.divide(hits, named, out=np.zeros_like(hits), where=named > 0)
+    random = np.random.default_rng(0)
+    drawn = []
+    # A few at a time: with hundreds of classes, all of them would take a gigabyte.
+    for _ in range(_RESAMPLES // _AT_A_TIME):
+        draws = random.multinomial(total, counts.ravel() / total, _AT_A_TIME)
+        draws = draws.reshape(-1, *counts.shape)
+        hits = 2.0 * draws.diagonal(axis1=1, axis2=2)
+        named = draws.sum(axis=1) + draws.sum(axis=2)  # actual and predicted
+        drawn.append(np.divide(hits, named, out=np.zeros_like(hits), where=named > 0))
+    scores = np.concatenate(drawn)
     tail = 100 * (1 - CONFIDENCE_LEVEL) / 2
     low, high = np.percentile(
         np.column_stack([scores, scores.mean(axis=1)]), [tail, 100 - tail], axis=0

@@ -37,9 +37,8 @@ def flush(path: Path) -> None:
                 os.fsync(stream.fileno())
 
 
-def commit(partial: Path, path: Path) -> None:
-    """Let the finished `partial` take the place of `path`, its bytes safe on the disk first."""
-    flush(partial)
+def take_place(partial: Path, path: Path) -> None:
+    """Let the finished `partial`, flushed before, take the place of `path`."""
     if path.is_dir():  # a file is replaced in one step, a folder has to make room first
         if not partial.is_dir():
             raise UserError(f"{path}: is a folder: name a file, or move the folder away")
@@ -55,7 +54,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     remove(partial)
     try:
         yield partial
-        commit(partial, path)
+        flush(partial)
+        take_place(partial, path)
     finally:
         remove(partial)
 

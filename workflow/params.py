@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -112,7 +112,7 @@ class IdxFiles(Strict):
     @model_validator(mode="after")
     def _names_differ(self) -> "IdxFiles":
         files = (self.train_images, self.train_labels, self.test_images, self.test_labels)
-        _require_different("name", [file.name for file in files])
+        require_different("name", [file.name for file in files])
         return self
 
 
@@ -125,7 +125,7 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Data":
-        _require_different("class_names", self.class_names)
+        require_different("class_names", self.class_names)
         for name in self.class_names:
             # Git would write the line ends in results anew.
             if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
@@ -160,8 +160,9 @@ class Params(Strict):
         return self.recipes[name]
 
 
-def _require_different(key: str, names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
+def require_different(key: str, values: Sequence[str | int]) -> None:
+    """Raise a ValueError if a value stands twice below a key."""
+    twice = [value for value in values if values.count(value) > 1]
     if twice:
         raise ValueError(f"{key} holds {twice[0]!r} twice")
 

@@ -21,7 +21,7 @@ def progress_bar(total: int, description: str, unit: str, scaled: bool = False) 
     """A tqdm bar on standard error that stays silent when the output is no terminal.
 
     Args:
-        total: how much there is to do; 0 if that is not known yet.
+        total: how much there is to do.
         description: what is being done.
         unit: what is counted.
         scaled: show thousands as k, M and so on.

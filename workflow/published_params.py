@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from workflow.errors import UserError
-from workflow.params import PARAMS_FILE, Params, Strict, load_validated
+from workflow.params import PARAMS_FILE, Params, Strict, load_validated, require_different
 
 PUBLISHED_FILE = Path("published/params.yaml")
 
@@ -43,9 +43,7 @@ class Published(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> "Published":
         for name, values in (("seeds", self.seeds), ("images", self.images)):
-            twice = sorted({value for value in values if values.count(value) > 1})
-            if twice:
-                raise ValueError(f"{name} holds {twice[0]} twice")
+            require_different(name, values)
         for recipe, result in self.results.items():
             if result.prediction and result.prediction.image not in self.images:
                 raise ValueError(

@@ -170,7 +170,8 @@ def _may_pass(error: BaseException) -> bool:
     reraise=True,
 )
 def _download(url: str, target: Path) -> None:
-    bar = progress_bar(0, target.name, "B", scaled=True)
+    # Pooch puts the true size in place of the 1, but passes over a bar of length 0.
+    bar = progress_bar(1, target.name, "B", scaled=True)
     with bar:
         HTTPDownloader(progressbar=bar, timeout=TIMEOUT_SECONDS)(url, str(target), None)
 

@@ -7,6 +7,7 @@ the stage depends on has changed meanwhile.
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -14,11 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from workflow.errors import UserError
-from workflow.files import commit, flush, partial_path, remove
+from workflow.files import flush, partial_path, remove, take_place
 from workflow.params import PARAMS_FILE, Params, load_content, load_params
 from workflow.progress import say
 
@@ -74,7 +74,7 @@ class Outputs:
         # From here on it is too late for an interrupt, which would leave some new, some old.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for destination, partial in self._pending.items():
-            commit(partial, destination)
+            take_place(partial, destination)
 
     def discard(self) -> None:
         """Delete what has not been committed."""
@@ -94,7 +94,7 @@ def run_stage(
         name: of the stage in `pipeline`.
         work: does it; gets the validated params and the place for its outputs.
         pipeline: the YAML file that declares the stage's deps and params.
-        variables: values for `${...}` in the declaration, besides `recipe`.
+        variables: values for `${...}` in the declaration that are no params.
     """
     started = time.perf_counter()
     outputs = Outputs()
@@ -146,11 +146,14 @@ def _declaration(name: str, pipeline: Path) -> dict[str, Any]:
 def _snapshot(stage: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
     """The state of all that a stage declares to depend on."""
     params = load_content(PARAMS_FILE)
-    recipe = params.get("recipe") if isinstance(params, dict) else None
-    known = {"recipe": str(recipe), **variables}
+
+    def filled(declared: str) -> str:
+        """What is declared, with the values of its variables."""
+        return _VARIABLE.sub(lambda match: _variable(match[1], variables, params), declared)
+
     state: dict[str, Any] = {}
-    for declared in stage.get("deps", []):
-        state[declared] = _file_state(Path(declared))
+    for path in map(filled, stage.get("deps", [])):
+        state[path] = _file_state(Path(path))
     for entry in stage.get("params", []):
         # A key of params.yaml, or a list of keys below the name of another file; none: all of it.
         files = entry if isinstance(entry, dict) else {str(PARAMS_FILE): [entry]}
@@ -158,18 +161,25 @@ def _snapshot(stage: Mapping[str, Any], variables: Mapping[str, str]) -> dict[st
             content = params if Path(file) == PARAMS_FILE else load_content(Path(file))
             if keys is None:
                 state[file] = content
-            for key in (_Braces(key).substitute(known) for key in keys or []):
-                value: Any = content
-                for part in key.split("."):
-                    value = value.get(part) if isinstance(value, dict) else None
-                state[f"{file}: {key}"] = value
+            for key in map(filled, keys or []):
+                state[f"{file}: {key}"] = _at(content, key)
     return state
 
 
-class _Braces(Template):
-    """DVC's `${name}`, whose names may hold dots."""
+# DVC's `${name}`, whose names may hold dots.
+_VARIABLE = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
 
-    idpattern = r"[a-z_][a-z0-9_.]*"
+
+def _variable(name: str, given: Mapping[str, str], params: Any) -> str:
+    """The value of a variable in a declaration: one that is given, or a param, as DVC has it."""
+    return given[name] if name in given else str(_at(params, name))
+
+
+def _at(content: Any, key: str) -> Any:
+    """What stands at a key with dots; None if nothing does."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
 
 
 @dataclass(frozen=True)
