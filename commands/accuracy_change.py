@@ -18,10 +18,12 @@ from workflow.comparison import (
 )
 from workflow.errors import UserError
 from workflow.lockfile import recorded_outs, stages_behind
+from workflow.params import PARAMS_FILE
 
 # One row a recipe and seed, measured by the command below.
 RESULTS = "published/results.csv"
 MEASURE = "make published"
+_PIPELINE = "published/dvc.yaml"
 _SEED_ALONE = ["param seed"]
 
 
@@ -46,28 +48,17 @@ class AccuracyChange:
 
 @dataclass(frozen=True)
 class _Run:
-    """What a revision was trained with, and what is measured there of other seeds.
+    """What a revision was trained with.
 
     Attributes:
         recipe: its name.
         definition: of the recipe.
         seed: of the run.
-        accuracies: on the test set, by seed, as measured of this recipe.
     """
 
     recipe: str
     definition: Any
     seed: Any
-    accuracies: dict[int, float]
-
-    def spread(self, runs: "tuple[_Run, _Run]") -> SeedSpread | None:
-        """The spread over seeds, of those alone that none of the compared runs has.
-
-        The test takes the runs for independent of what the spread is measured by.
-        """
-        compared = {run.seed for run in runs if run.recipe == self.recipe}
-        others = [value for seed, value in self.accuracies.items() if seed not in compared]
-        return seed_spread(self.recipe, others)
 
 
 def accuracy_change(
@@ -135,88 +126,123 @@ def _changed_in_training(base: Revision, head: Revision) -> list[str]:
 
 
 def _against_seeds(
-    of_base: Revision, of_head: Revision, difference: float
+    before: Revision, after: Revision, difference: float
 ) -> tuple[SeedTest | None, list[str], str]:
     """The test against the spread that is known, how that was come by, and what it supposes."""
+    base, head = _run(before), _run(after)
+    # The base is asked first: a change is not to be judged by what it brings along.
+    of_base, of_head = (_spread(run, (base, head), (before, after)) for run in (base, head))
+    redefined = base.recipe == head.recipe and base.definition != head.definition
+    how = f"`{MEASURE}` measures it once published/params.yaml names it"
+    if _PIPELINE not in after.files:
+        how = "the folder published, which measures it, is gone: take it back with git"
     notes = []
+    for spread, run, side in ((of_base, base, "base"), (of_head, head, "head")):
+        if spread is None:
+            which = f"{run.recipe} as the {side} defines it" if redefined else run.recipe
+            note = f"{RESULTS} does not hold {FEWEST_SEEDS} other seeds of {which}, on these data"
+            notes.append(f"{note}: {how}.")
+    notes = list(dict.fromkeys(notes))
+    known = of_base or of_head
+    if known is None:
+        return None, notes, ""
     condition = ""
-    base, head = _run(of_base), _run(of_head)
-    known_before = _run(of_base, head.recipe)
-    before, after = (run.spread((base, head)) for run in (base, head))
-    redefined = known_before.definition not in (None, head.definition)
-    if redefined:
-        if head.accuracies == known_before.accuracies:
-            after = None  # measured before the recipe was changed
-        if after is None:
-            notes.append(
-                f"The recipe {head.recipe} is defined anew here, and {RESULTS} does not measure"
-                f" it yet: `{MEASURE}` does."
-            )
-    else:
-        # A change is not to be judged by what it brings along.
-        after = known_before.spread((base, head)) or after
-        if base.recipe == head.recipe:
-            before = after
-    if before is None and after is None:
-        names = " or ".join(dict.fromkeys((base.recipe, head.recipe)))
-        notes.append(
-            f"{RESULTS} does not hold {FEWEST_SEEDS} other seeds of {names}: `{MEASURE}` measures"
-            " the recipes that published/params.yaml names."
-        )
-        return None, notes, condition
-    for known, missing, side in ((before, base.recipe, "base"), (after, head.recipe, "head")):
-        if known is None and not (redefined and known is after):
-            notes.append(
-                f"{RESULTS} does not hold {FEWEST_SEEDS} other seeds of {missing}, the {side}'s:"
-                f" `{MEASURE}` measures it once published/params.yaml names it."
-            )
-    one = before or after
-    assert one is not None  # noqa: S101  one of the two is known
-    if before is None or after is None:
-        notes.append(f"So both are taken to scatter as the seeds of {one.recipe} do.")
-        unknown = base.recipe if before is None else head.recipe
-        anew = redefined and base.recipe == head.recipe
-        those = "they did before" if anew else f"those of {one.recipe} do"
+    if of_base is None or of_head is None:
+        unknown, side = (base.recipe, "head") if of_base is None else (head.recipe, "base")
+        those = f"they do in the {side}" if redefined else f"those of {known.recipe} do"
         condition = f", if the seeds of {unknown} scatter as {those}"
-        before = after = one
-    for spread, side in {before: "base", after: "head"}.items():
-        place = f" in the {side}" if base.recipe == head.recipe and before != after else ""
+        notes.append(
+            f"So both are taken to scatter as the seeds of {known.recipe}"
+            f"{f' do in the {side}' if redefined else ' do'}."
+        )
+        of_base = of_head = known
+    for spread, side in {of_base: "base", of_head: "head"}.items():
+        place = f" in the {side}" if redefined and of_base != of_head else ""
         notes.append(
             f"The test accuracy of {spread.recipe}{place} has a standard deviation of"
             f" {spread.deviation * 100:.2f} points over n = {spread.seeds} other seeds ({RESULTS})."
         )
-    test = seed_test(difference, before, after)
+    test = seed_test(difference, of_base, of_head)
     notes.append(
         "Method: a t test of the difference of two single runs, one of each recipe"
         f" ({test.degrees_of_freedom:.3g} degrees of freedom"
-        f"{', after Welch and Satterthwaite' if before != after else ''}), at 95 %."
+        f"{', after Welch and Satterthwaite' if of_base != of_head else ''}), at 95 %."
     )
     return test, notes, condition
 
 
-def _run(revision: Revision, recipe: str | None = None) -> _Run:
-    """What params and measured seeds of a revision say of a recipe: of its own, if none is named.
-
-    As far as it has them.
-    """
+def _run(revision: Revision) -> _Run:
     params = revision.params
-    recipe = str(params.get("recipe", "")) if recipe is None else recipe
-    definition = (params.get("recipes") or {}).get(recipe)
-    return _Run(recipe, definition, params.get("seed"), _measured(revision, recipe))
+    recipe = str(params.get("recipe", ""))
+    return _Run(recipe, (params.get("recipes") or {}).get(recipe), params.get("seed"))
 
 
-def _measured(revision: Revision, recipe: str) -> dict[int, float]:
-    """The test accuracy of each seed that `RESULTS` has of a recipe; empty without the file."""
+def _spread(
+    run: _Run, compared: tuple[_Run, _Run], revisions: tuple[Revision, Revision]
+) -> SeedSpread | None:
+    """The spread over seeds, as the first revision has it that has measured the recipe.
+
+    Of those seeds alone that none of the compared runs has: the test takes the runs for
+    independent of what the spread is measured by.
+    """
+    seeds = {other.seed for other in compared if other.recipe == run.recipe}
+    for revision in revisions:
+        measured = _measured(revision, run)
+        others = [accuracy for seed, accuracy in measured.items() if seed not in seeds]
+        if spread := seed_spread(run.recipe, others):
+            return spread
+    return None
+
+
+def _measured(revision: Revision, run: _Run) -> dict[int, float]:
+    """The test accuracy of each seed that `RESULTS` has of a recipe.
+
+    None, unless it was measured of the recipe as the run defines it and on the revision's data.
+    """
     content = revision.read(RESULTS)
-    if content is None:
+    if content is None or not _speaks_of(revision, run):
         return {}
     try:
         rows = csv.DictReader(io.StringIO(content.decode()), strict=True)
         return {
-            int(row["seed"]): float(row["test_accuracy"]) for row in rows if row["recipe"] == recipe
+            int(row["seed"]): float(row["test_accuracy"])
+            for row in rows
+            if row["recipe"] == run.recipe
         }
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"{RESULTS} of {revision.name}: cannot be read ({error}): measure it anew with"
             f" `{MEASURE}`"
         ) from None
+
+
+def _speaks_of(revision: Revision, run: _Run) -> bool:
+    """Whether the stages that `RESULTS` comes of had the run's recipe and the revision's data."""
+    outs = recorded_outs(revision.lock)
+    if RESULTS not in outs:
+        return False
+    writer = revision.lock[outs[RESULTS][0]]
+    # It may read what others wrote by the folder in which that lies.
+    read = tuple(f"{dep.path}/" for dep in writer.deps)
+    for stage in revision.lock.values():
+        wrote = any(f"{out.path}/".startswith(read) for out in stage.outs)
+        params = stage.params.get(str(PARAMS_FILE), {})
+        key = f"recipes.{run.recipe}"
+        if (wrote or stage is writer) and key in params:
+            same_data = all(
+                dep.md5 == outs[dep.path][1].md5 for dep in stage.deps if dep.path in outs
+            )
+            return same_data and _plain(params[key]) == _plain(run.definition)
+    return False
+
+
+def _plain(value: Any) -> Any:
+    """A param in a form to compare: numbers such as 1e-05 are text to YAML 1.1, not to DVC."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from commands.main import run_command
 from commands.reproduction import others_have_changed, reproduce
-from commands.revisions import Revision, resolve, resolve_base
+from commands.revisions import Revision, git, resolve, resolve_base
 from workflow.errors import UserError
 from workflow.files import write_json, written_whole
 from workflow.progress import say
@@ -36,6 +36,8 @@ def main() -> int:
     if head.commit is None:
         raise UserError("the workspace is no commit: commit first, or run `dvc repro`")
     all_pipelines = arguments.all_pipelines or _others_have_changed(arguments.base or None, head)
+    if arguments.head == "HEAD" and git("status", "--porcelain"):
+        say(f"reproduce: {head.name} alone: what has not been committed is not in it")
     result = reproduce(head, all_pipelines, not arguments.no_run_cache)
     with written_whole(RESULT) as partial:
         write_json(partial, result.model_dump())

@@ -89,8 +89,15 @@ def stale_stages(head: Revision) -> list[str]:
     """
     outs = recorded_outs(head.lock)
     culprits: dict[str, list[str]] = {}
-    for stage, changes in dvc_json("status").items():
-        for change in changes:
+    status = dvc_json("status")  # says in one line what is no pipeline
+    declared, frozen = _declared()
+    for stage in (stage for stage in declared if stage not in head.lock):
+        pipeline, _, _ = stage.rpartition(":")
+        repro = f"dvc repro {pipeline}" if pipeline else "dvc repro"
+        culprits.setdefault(f"is in no dvc.lock yet: run `{repro}`", []).append(stage)
+    for stage, changes in status.items():
+        # DVC calls all that a stage depends on modified if it has never run.
+        for change in changes if stage in head.lock else ():
             if isinstance(change, str):  # such as "changed command"
                 culprits.setdefault(f"{change} since dvc.lock was written", []).append(stage)
                 continue
@@ -111,7 +118,6 @@ def stale_stages(head: Revision) -> list[str]:
             if dep.path in outs and outs[dep.path][1].md5 != dep.md5:
                 line = f"another {dep.path} is recorded than stage {outs[dep.path][0]} wrote"
                 culprits.setdefault(line, []).append(stage)
-    declared, frozen = _declared()
     for stage in frozen:
         line = "is frozen, so that nobody can tell: delete `frozen: true` in dvc.yaml"
         culprits.setdefault(line, []).append(stage)

@@ -1,7 +1,9 @@
 """The verdict on a change of accuracy, of two made-up revisions."""
 
+import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,33 +14,69 @@ from commands.revisions import Revision
 from workflow.comparison import PairedTest, paired_test
 from workflow.errors import UserError
 
+WIDE, TIGHT = [0.86, 0.88, 0.90], [0.8799, 0.88, 0.8801]
+DATA = "data/normalized.npz"
+
 
 def revision(
-    root: Path, seed: int, accuracies: list[float], first: int = 10, drawing: str = "draw"
+    root: Path,
+    seed: int,
+    accuracies: dict[str, list[float]] | list[float],
+    first: int = 10,
+    drawing: str = "draw",
+    recipe: str = "a",
+    recipes: dict[str, Any] | None = None,
+    measured: dict[str, Any] | None = None,
+    measured_on: str = "0" * 32,
 ) -> Revision:
     """A workspace in which the pipeline has run.
 
     Args:
         root: a folder to be made.
         seed: of the run.
-        accuracies: as measured of other seeds, counted from `first`.
-        first: see there.
+        accuracies: as measured of other seeds, by recipe, or of the run's.
+        first: from which these are counted.
         drawing: the command that draws the figures.
+        recipe: of the run.
+        recipes: all definitions.
+        measured: those that were measured, if they are others.
+        measured_on: the hash of the data; by default it is that of the run's.
     """
     root.mkdir()
     subprocess.run(["git", "init", "-q", str(root)], check=True)
+    if isinstance(accuracies, list):
+        accuracies = {recipe: accuracies}
+    recipes = recipes or {recipe: {}}
     hashed = f"{seed:032}"
     model, predictions = ({"path": p, "md5": hashed} for p in ("model", "plots/predictions.csv"))
-    stages = {
+    stages: dict[str, Any] = {
+        "normalize": {"cmd": "normalize", "outs": [{"path": DATA, "md5": "0" * 32}]},
         "train": {"cmd": "train", "params": {"params.yaml": {"seed": seed}}, "outs": [model]},
         "evaluate": {"cmd": "evaluate", "deps": [model], "outs": [predictions]},
         "visualize": {"cmd": drawing, "deps": [predictions], "outs": []},
+        "report": {
+            "cmd": "report",
+            "deps": [{"path": "published/runs", "md5": f"{'0' * 32}.dir"}],
+            "outs": [{"path": RESULTS, "md5": "0" * 32}],
+        },
     }
+    for name in accuracies:
+        stages[f"reproduce@{name}"] = {
+            "cmd": "reproduce",
+            "deps": [{"path": DATA, "md5": measured_on}],
+            "params": {"params.yaml": {f"recipes.{name}": (measured or recipes)[name]}},
+            "outs": [{"path": f"published/runs/{name}.json", "md5": "0" * 32}],
+        }
     files = {
         "dvc.lock": yaml.safe_dump({"stages": stages}),
-        "params.yaml": yaml.safe_dump({"recipe": "a", "seed": seed, "recipes": {"a": {}}}),
+        "params.yaml": yaml.safe_dump({"recipe": recipe, "seed": seed, "recipes": recipes}),
+        "published/dvc.yaml": "",
         RESULTS: "recipe,seed,test_accuracy\n"
-        + "".join(f"a,{first + n},{accuracy}\n" for n, accuracy in enumerate(accuracies)),
+        + "".join(
+            f"{name},{first + n},{accuracy}\n"
+            for name, values in accuracies.items()
+            for n, accuracy in enumerate(values)
+        ),
     }
     for name, text in files.items():
         (root / name).parent.mkdir(exist_ok=True)
@@ -51,15 +89,12 @@ def paired() -> PairedTest:
     return paired_test(np.array([True, False, False]), np.array([True, True, False]))
 
 
-WIDE, TIGHT = [0.86, 0.88, 0.90], [0.8799, 0.88, 0.8801]
-
-
 @pytest.mark.parametrize(
     ("in_base", "in_head", "redefined", "kind", "said"),
     [
         (WIDE, TIGHT, False, "within", "another seed alone can do that."),
         ([], TIGHT, False, "real", "by more than another seed explains."),
-        (TIGHT, TIGHT, True, "real", "if the seeds of b scatter as those of a do."),
+        (TIGHT, [], True, "real", "if the seeds of b scatter as those of a do."),
         (WIDE, TIGHT, True, "real", "by more than another seed explains."),
     ],
     ids=["measured before", "measured here", "measured before it was changed", "measured anew"],
@@ -73,19 +108,55 @@ def test_a_switch_of_recipes_is_judged_by_what_the_base_knows_of_both(
     kind: str,
     said: str,
 ) -> None:
-    sides = []
-    for name, recipe, of_b in (("base", "a", in_base), ("head", "b", in_head)):
-        side = revision(tmp_path / name, 1, TIGHT)
-        changed = redefined and name == "head"
-        params = {"recipe": recipe, "seed": 1, "recipes": {"a": {}, "b": {"epochs": 1 + changed}}}
-        (side.root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-        with (side.root / RESULTS).open("a", encoding="utf-8") as table:
-            table.writelines(f"b,{20 + n},{accuracy}\n" for n, accuracy in enumerate(of_b))
-        sides.append(Revision(None, side.name, side.root))
-    change = accuracy_change(*sides, 0.03, paired)
+    old = {"a": {}, "b": {"epochs": 1}}
+    new = {"a": {}, "b": {"epochs": 2}} if redefined else old
+    base = revision(tmp_path / "base", 1, {"a": TIGHT, "b": in_base}, recipes=old)
+    head = revision(tmp_path / "head", 1, {"a": TIGHT, "b": in_head}, recipe="b", recipes=new)
+    change = accuracy_change(base, head, 0.03, paired)
     assert change.kind == kind
     assert change.headline.endswith(said)
-    assert any("b is defined anew" in note for note in change.notes) == (in_base == in_head)
+
+
+def test_what_was_measured_on_other_data_or_of_another_definition_is_not_believed(
+    tmp_path: Path, paired: PairedTest
+) -> None:
+    known = revision(tmp_path / "known", 1, TIGHT)
+    foreign = revision(tmp_path / "foreign", 1, TIGHT, measured_on="1" * 32)
+    old = revision(tmp_path / "old", 1, TIGHT, measured={"a": {"epochs": 9}})
+    unknown = revision(tmp_path / "unknown", 1, TIGHT)
+    lock = yaml.safe_load((unknown.root / "dvc.lock").read_text(encoding="utf-8"))
+    del lock["stages"]["report"]
+    (unknown.root / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    for revised in (foreign, old, unknown):
+        change = accuracy_change(revised, revised, 0.03, paired)
+        assert change.kind == "unknown"
+        assert "does not hold 3 other seeds of a, on these data: `make pub" in change.notes[0]
+        assert accuracy_change(revised, known, 0.03, paired).kind == "real"
+
+
+def test_a_recipe_that_is_defined_anew_is_supposed_to_scatter_as_before(
+    tmp_path: Path, paired: PairedTest
+) -> None:
+    before, after = ({"a": {"learning_rate": rate}} for rate in (1e-5, 2e-5))
+    sides = [
+        revision(tmp_path / str(n), 1, TIGHT, recipes=recipes, measured=before)
+        for n, recipes in enumerate((before, after))
+    ]
+    change = accuracy_change(*sides, 0.03, paired)
+    assert change.headline.endswith("if the seeds of a scatter as they do in the base.")
+    assert "other seeds of a as the head defines it" in change.notes[0]
+    change = accuracy_change(*reversed(sides), -0.03, paired)
+    assert change.headline.endswith("if the seeds of a scatter as they do in the head.")
+    assert "other seeds of a as the base defines it" in change.notes[0]
+
+
+def test_without_the_folder_that_measures_the_report_says_so(
+    tmp_path: Path, paired: PairedTest
+) -> None:
+    side = revision(tmp_path / "side", 1, [])
+    shutil.rmtree(side.root / "published")
+    (note,) = accuracy_change(side, side, 0.03, paired).notes
+    assert note.endswith("the folder published, which measures it, is gone: take it back with git.")
 
 
 @pytest.mark.parametrize(
@@ -155,15 +226,10 @@ def test_the_runs_that_are_compared_are_no_part_of_the_spread(
 def test_recipes_whose_names_look_like_numbers_are_found(
     tmp_path: Path, paired: PairedTest
 ) -> None:
-    base, head = (revision(tmp_path / f"{n}", n, []) for n in (1, 2))
-    for side in (base, head):
-        params = {"recipe": "2024", "seed": side.params["seed"], "recipes": {"2024": {}}}
-        (side.root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-        rows = "".join(f"2024,{n},0.8{n}\n" for n in range(3, 7))
-        table = "recipe,seed,test_accuracy\n" + rows
-        (side.root / RESULTS).write_text(table, encoding="utf-8")
-    fresh = [Revision(None, side.name, side.root) for side in (base, head)]
-    assert accuracy_change(*fresh, 0.2, paired).seeds is not None
+    base, head = (
+        revision(tmp_path / f"{n}", n, [0.83, 0.84, 0.85, 0.86], recipe="2024") for n in (1, 2)
+    )
+    assert accuracy_change(base, head, 0.2, paired).seeds is not None
 
 
 def test_a_damaged_table_is_named(tmp_path: Path, paired: PairedTest) -> None:

@@ -91,6 +91,8 @@ def test_every_command(tmp_path: Path) -> None:
     """On a machine with nothing but Python, git and make: no environment of ours is active."""
     (tmp_path / "clone").mkdir()
     project = copy_repository(tmp_path / "clone")
+    project.run("dvc", "remote", "remove", "shared")  # which a reader may have added by now
+    project.run("git", "commit", "-qam", "Share nothing")
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "python3").symlink_to(sys._base_executable)  # type: ignore[attr-defined]

@@ -32,10 +32,21 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> SmallPipeline:
     accuracy = json.loads(metrics.read_text(encoding="utf-8"))["accuracy"]
     (pipeline.root / "published").mkdir()
     rows = [f"tutorial,{n},0,0,{accuracy + 0.02 * (n - 3)},0\n" for n in range(1, 6)]
-    (pipeline.root / "published/results.csv").write_text(
+    (pipeline.root / "published/measured.csv").write_text(
         "recipe,seed,train_accuracy,train_loss,test_accuracy,test_loss\n" + "".join(rows),
         encoding="utf-8",
     )
+    measure = {
+        "wdir": "..",
+        "cmd": "cp published/measured.csv published/results.csv",
+        "deps": ["data/normalized.npz", "published/measured.csv"],
+        "params": ["recipes.tutorial"],
+        "outs": [{"published/results.csv": {"cache": False}}],
+    }
+    (pipeline.root / "published/dvc.yaml").write_text(
+        yaml.safe_dump({"stages": {"measure": measure}}), encoding="utf-8"
+    )
+    pipeline.run("dvc", "repro", "-q", "published/dvc.yaml")
     pipeline.commit("Record the spread over seeds")
 
     pipeline.branch("nothing")
@@ -132,7 +143,7 @@ def test_a_worse_recipe_is_real_and_breaks_the_tolerance(repository: SmallPipeli
     report = review(repository, "small")
     assert re.search(r"\*\*Real: −[\d.]+ points, worse", report)
     assert "| train | param recipes.tutorial |" in report
-    assert "defined anew" in report
+    assert "other seeds of tutorial as the head defines it" in report
     assert "| normalize | did not run |" in report
     assert "Yes. Of 300 images" in report
     done = repository.command("check_metrics")
@@ -156,14 +167,13 @@ def test_a_change_is_not_judged_by_the_tolerances_that_it_brings(
 
 def test_without_a_table_of_seeds_the_answer_is_unknown(repository: SmallPipeline) -> None:
     checked_out(repository, "small")
-    table = repository.root / "published/results.csv"
     repository.run("git", "checkout", "-q", "-B", "no-table", "small")
     base = repository.run("git", "rev-parse", "main~1").strip()
-    table.unlink()
+    shutil.rmtree(repository.root / "published")
     repository.commit("Lose the table")
     report = review(repository, "no-table", "--base", base)
     assert "**Unknown:" in report
-    assert "`make published`" in report
+    assert "the folder published, which measures it, is gone" in report
 
 
 def test_a_commit_is_reviewed_as_its_workspace_is_and_in_the_same_bytes(
@@ -207,7 +217,8 @@ def test_a_link_to_a_result_is_no_result(repository: SmallPipeline, tmp_path: Pa
 def test_a_stale_lock_is_caught_without_data(repository: SmallPipeline, tmp_path: Path) -> None:
     done = repository.clone(tmp_path / "clone", "stale").command("check_lock")
     assert done.returncode == 1
-    assert "stage train: param recipes.tutorial is modified" in done.stdout
+    stages = "train, published/dvc.yaml:measure"
+    assert f"stage {stages}: param recipes.tutorial is modified" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -227,6 +238,18 @@ def test_changed_code_and_commands_are_named(
     done = clone.command("check_lock")
     assert done.returncode == 1
     assert culprit in done.stdout
+
+
+def test_a_stage_that_has_never_run_is_one_line(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    (clone.root / "published/dvc.lock").unlink()
+    done = clone.command("check_lock")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == (
+        "check-lock: stage published/dvc.yaml:measure: is in no dvc.lock yet: run"
+        " `dvc repro published/dvc.yaml`"
+    )
+    assert "modified" not in done.stdout
 
 
 def test_what_is_declared_but_not_recorded_is_named(
