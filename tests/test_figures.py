@@ -172,6 +172,14 @@ def test_colour_bars_end_at_255_and_1():
     assert shown == [(0, 255), (0, 1)]
 
 
+def test_pixels_are_counted_in_whole_numbers():
+    image = np.zeros((20, 16), np.uint8)
+    figure = raw_and_normalized(image, image.astype(np.float32), "")
+    for axes in (axes for axes in figure.axes if axes.images):
+        ticks = np.concatenate([axes.get_xticks(), axes.get_yticks()])
+        assert (ticks == ticks.round()).all()
+
+
 def test_overfitting_marks_where_the_held_out_scores_turn():
     titles = [axes.get_title() for axes in overfitting_curves(HISTORY).axes]
     assert titles[0] == "Held-out accuracy: highest in epoch 3, 86.00%; 84.00% after 4"

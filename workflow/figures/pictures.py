@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from workflow.figures.style import CORRECT, NEUTRAL, WRONG, canvas, new_figure
@@ -82,6 +82,8 @@ def raw_and_normalized(
         figure.colorbar(drawn, ax=axes, shrink=0.8, ticks=np.linspace(0, largest, 6))
         axes.set_title(name)
         axes.spines[:].set_visible(True)
+        for axis in (axes.xaxis, axes.yaxis):  # there are no half pixels
+            axis.set_major_locator(MaxNLocator("auto", steps=(1, 2, 5, 10), integer=True))
     figure.suptitle(title)
     return figure
 
