@@ -36,7 +36,7 @@ def test_the_committed_file_is_valid() -> None:
         (
             "recipe",
             "tutorail",
-            f"'tutorail' is not defined; choose one of: {', '.join(VALID['recipes'])}",
+            f"'tutorail' is not defined; choose one of: {', '.join(sorted(VALID['recipes']))}",
         ),
         ("seed", -1, "seed: input should be greater than or equal to 0, got -1"),
         ("seed", "one", "seed: input should be a valid integer, got 'one'"),
