@@ -232,17 +232,5 @@ def _speaks_of(revision: Revision, run: _Run) -> bool:
             same_data = all(
                 dep.md5 == outs[dep.path][1].md5 for dep in stage.deps if dep.path in outs
             )
-            return same_data and _plain(params[key]) == _plain(run.definition)
+            return same_data and bool(params[key] == run.definition)
     return False
-
-
-def _plain(value: Any) -> Any:
-    """A param in a form to compare: numbers such as 1e-05 are text to YAML 1.1, not to DVC."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value

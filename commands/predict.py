@@ -99,7 +99,8 @@ def _predict(options: argparse.Namespace) -> int:
     usable: list[Input] = []
     for item in _readable(options.inputs):
         # TensorFlow takes seconds to start: not before there is something to predict.
-        model = model or _load(classes)
+        if model is None:
+            model = _load(classes)
         try:
             usable.append(_fitted(item, model.input_shape[1:3]))
         except UserError as error:

@@ -24,7 +24,7 @@ from workflow.lockfile import (
     parse_lock,
     recorded_outs,
 )
-from workflow.params import PARAMS_FILE
+from workflow.params import PARAMS_FILE, parse_yaml
 from workflow.progress import say
 
 WORKSPACE = "workspace"
@@ -174,7 +174,7 @@ class Revision:
             UserError: it is no YAML.
         """
         try:
-            content = yaml.safe_load(self.read(PARAMS_FILE) or b"{}")
+            content = parse_yaml(self.read(PARAMS_FILE) or b"{}")
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{PARAMS_FILE} of {self.name}: not valid YAML: {reason}") from None

@@ -134,6 +134,16 @@ def test_what_was_measured_on_other_data_or_of_another_definition_is_not_believe
         assert accuracy_change(revised, known, 0.03, paired).kind == "real"
 
 
+def test_a_number_is_the_same_however_it_is_written(tmp_path: Path, paired: PairedTest) -> None:
+    side = revision(tmp_path / "side", 1, TIGHT, recipes={"a": {"learning_rate": 1e-5}})
+    # By a person, and as DVC does.
+    for name, written in (("params.yaml", "0.00001"), ("dvc.lock", "1e-05")):
+        text = (side.root / name).read_text(encoding="utf-8")
+        assert "1.0e-05" in text
+        (side.root / name).write_text(text.replace("1.0e-05", written), encoding="utf-8")
+    assert accuracy_change(side, side, 0.03, paired).kind == "real"
+
+
 def test_a_recipe_that_is_defined_anew_is_supposed_to_scatter_as_before(
     tmp_path: Path, paired: PairedTest
 ) -> None:

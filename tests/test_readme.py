@@ -47,6 +47,11 @@ def test_every_file_that_is_linked_is_there() -> None:
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
+def test_accuracy_is_the_tutorials(real: Project) -> None:
+    metrics = json.loads((real.root / "metrics/test.json").read_text())
+    assert 0.86 <= metrics["accuracy"] <= 0.89
+
+
 def test_numbers_of_the_page_are_the_committed_ones() -> None:
     metrics = json.loads((ROOT / "metrics/test.json").read_text())
     for name in ("accuracy", "accuracy_interval_low", "accuracy_interval_high"):

@@ -13,6 +13,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from workflow.errors import UserError
+from workflow.params import parse_yaml
 
 LOCK_FILE = Path("dvc.lock")
 # Ends the hash of a folder, which is the hash of the list of its files.
@@ -80,7 +81,7 @@ def parse_lock(text: str, path: str, revision: str = "") -> dict[str, LockedStag
         UserError: it is no lock file; conflict markers of a merge are the usual cause.
     """
     try:
-        lock = _Lock.model_validate(yaml.safe_load(text))
+        lock = _Lock.model_validate(parse_yaml(text))
     except (yaml.YAMLError, ValidationError) as error:
         # DVC writes the file in place: interrupted meanwhile, it leaves an empty one.
         reason = " ".join(str(error).split()) if text.strip() else "it is empty"

@@ -210,6 +210,16 @@ _UniqueKeyLoader.add_implicit_resolver(
 )
 
 
+def parse_yaml(text: str | bytes) -> Any:
+    """Read YAML as plain data, the same that DVC reads.
+
+    Raises:
+        yaml.YAMLError: it is none, or holds a key twice.
+        UnicodeDecodeError: it is no text.
+    """
+    return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  it is a SafeLoader
+
+
 def load_content(path: Path) -> Any:
     """Read a YAML file as plain data, not validated.
 
@@ -217,8 +227,7 @@ def load_content(path: Path) -> Any:
         UserError: the file is missing, cannot be read, is no YAML, or holds a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  it is a SafeLoader
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing: run from the root of the repository, or restore the file"

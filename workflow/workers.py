@@ -3,9 +3,10 @@
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 
 from workflow.errors import UserError
@@ -23,17 +24,21 @@ def for_each(work: Callable[[str], object], items: Iterable[str]) -> Iterator[st
 
     Raises:
         UserError: a worker was killed.
-        Exception: what `work` raised; the other items are left out then, but for the few that are
-            on their way to a worker.
+        Exception: what `work` raised; the items that no worker has begun are left out then.
     """
     fork = get_context("fork")
     with ProcessPoolExecutor(WORKERS, fork, _begin, (os.getpid(), work)) as pool:
         try:
+            # No more at a time than there are workers: the pool would not give back what it has.
+            left = iter(items)
             with _interrupts_after():
-                jobs = {pool.submit(_work, item): item for item in items}
-            for job in as_completed(jobs):
-                job.result()
-                yield jobs[job]
+                jobs = {pool.submit(_work, item): item for item in islice(left, WORKERS)}
+            while jobs:
+                for job in wait(jobs, return_when=FIRST_COMPLETED).done:
+                    item = jobs.pop(job)
+                    job.result()
+                    jobs |= {pool.submit(_work, next_one): next_one for next_one in islice(left, 1)}
+                    yield item
         except BrokenProcessPool as error:
             if error.__cause__:  # an exception that cannot be sent to this process
                 raise
