@@ -206,8 +206,11 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
         copy = Path(folder, "copy")
         git("clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(copy))
         git("checkout", "--quiet", "--detach", str(head.commit), folder=copy)
-        # A link, since DVC's own setting takes no path with letters beyond ASCII.
-        (copy / ".dvc/cache").symlink_to(cache_folder().resolve(), target_is_directory=True)
+        # A link, since DVC's own setting takes no path with letters beyond ASCII. A fresh clone
+        # has no cache yet, and DVC makes none where a link points.
+        cache = cache_folder().resolve()
+        cache.mkdir(parents=True, exist_ok=True)
+        (copy / ".dvc/cache").symlink_to(cache, target_is_directory=True)
         outs = _outs(head, all_pipelines)
         for path in outs:
             remove(copy / path)
