@@ -15,8 +15,10 @@ import pytest
 import yaml
 from conftest import Project, copy_repository, use_tiny
 from imports import own_files_imported
+from matplotlib.text import Text
 
 from workflow.errors import UserError
+from workflow.figures.published import published_against_reproduced
 from workflow.lockfile import md5_of
 from workflow.params import load_params
 from workflow.published import SCORES, Prediction, Run, read_runs, spread, table
@@ -27,21 +29,28 @@ NAMES = ["shirt", "shoe", "bag"]
 
 
 def test_spread_by_hand():
-    of = spread([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert (of.mean, of.smallest, of.largest) == (3, 1, 5)
+    of = spread("test_loss", [11.0, 12.0, 13.0, 14.0, 15.0])
+    assert (of.mean, of.smallest, of.largest) == (13, 11, 15)
     assert of.deviation == pytest.approx(math.sqrt(2.5))
     # 2.776445 is the 97.5 % quantile of Student's t with four degrees of freedom.
     reach = 2.776445 * math.sqrt(2.5) * math.sqrt(1 + 1 / 5)
-    assert of.low == pytest.approx(3 - reach, rel=1e-6)
-    assert of.high == pytest.approx(3 + reach, rel=1e-6)
-    assert of.holds(3 + reach - 1e-4)
-    assert not of.holds(3 + reach + 1e-4)
+    assert of.low == pytest.approx(13 - reach, rel=1e-6)
+    assert of.high == pytest.approx(13 + reach, rel=1e-6)
+    assert of.holds(13 + reach - 1e-4)
+    assert not of.holds(13 + reach + 1e-4)
+
+
+def test_no_interval_reaches_where_a_score_cannot_lie():
+    accuracy, loss = spread("test_accuracy", [0.9, 0.99]), spread("test_loss", [0.01, 0.2])
+    assert (accuracy.high, loss.low) == (1, 0)
+    assert 0 <= accuracy.low < 0.9
+    assert loss.high > 1
 
 
 @pytest.mark.parametrize("count", [2, 5, 10])
 def test_the_interval_holds_one_more_run_in_95_of_100_cases(count):
     draws = np.random.default_rng(1).normal(0.88, 0.002, (2000, count + 1))
-    share = np.mean([spread(row[:-1].tolist()).holds(row[-1]) for row in draws])
+    share = np.mean([spread("test_accuracy", row[:-1].tolist()).holds(row[-1]) for row in draws])
     assert 0.935 < share < 0.965
 
 
@@ -75,6 +84,20 @@ def test_table_says_what_lies_inside_and_which_seeds_agree():
     assert "a tutorial. A remark." in text
     # A line with another number of cells would break the table where it is shown.
     assert all(len(row) in (5, 7) for row in rows)
+
+
+def test_results_of_ones_own_alone_are_compared_with_nothing():
+    runs = {"small": [run(1, 0.88, (1, 0.7)), run(2, 0.90, (1, 0.9))]}
+    own = {"small": PublishedResult(source="ours")}
+    text = table(own, runs, NAMES)
+    assert "| recipe | score | mean ± SD | smallest to largest | 95 % interval |\n" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(SCORES)
+    assert {row.count("|") for row in rows} == {6}
+    figure = published_against_reproduced(own, runs)
+    texts = [artist.get_text() for artist in figure.findobj(Text)]
+    assert "one seed" in texts
+    assert not any("published" in shown.lower() for shown in [text, *texts])
 
 
 @pytest.mark.parametrize(

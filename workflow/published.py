@@ -43,6 +43,8 @@ class Run:
 class Spread:
     """How a score varies over the seeds.
 
+    No end of the interval lies where the score cannot: below 0, or above 1 for an accuracy.
+
     Attributes:
         mean: of the runs.
         deviation: their sample standard deviation.
@@ -64,7 +66,7 @@ class Spread:
         return self.low <= value <= self.high
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(score: str, values: Sequence[float]) -> Spread:
     """Sum up the values that several seeds gave.
 
     A published figure is one run more, drawn from the same distribution if the recipe is the
@@ -74,13 +76,17 @@ def spread(values: Sequence[float]) -> Spread:
     one out in 2 of n + 1 cases.
 
     Args:
+        score: one of SCORES.
         values: two at least.
     """
     count = len(values)
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
     quantile = float(student_t.ppf((1 + CONFIDENCE_LEVEL) / 2, count - 1))
     reach = quantile * deviation * (1 + 1 / count) ** 0.5
-    return Spread(mean, deviation, min(values), max(values), mean - reach, mean + reach)
+    low, high = max(mean - reach, 0.0), mean + reach
+    if score.endswith("accuracy"):
+        high = min(high, 1.0)
+    return Spread(mean, deviation, min(values), max(values), low, high)
 
 
 def read_runs(path: Path, seeds: Sequence[int], images: Sequence[int]) -> list[Run]:
@@ -112,34 +118,60 @@ def read_runs(path: Path, seeds: Sequence[int], images: Sequence[int]) -> list[R
         raise UserError(f"{path}: cannot be read ({error!r}): run `make published`") from None
 
 
+def any_score_published(results: Mapping[str, PublishedResult]) -> bool:
+    """Whether there is something to compare with; not where all results are one's own."""
+    return any(getattr(of, score) is not None for of in results.values() for score in SCORES)
+
+
 def table(
     results: Mapping[str, PublishedResult],
     runs: Mapping[str, Sequence[Run]],
     class_names: Sequence[str],
 ) -> str:
-    """Published against reproduced as Markdown: the scores, then the printed predictions."""
+    """Published against reproduced as Markdown: the scores, then the printed predictions.
+
+    What nobody has published has no column, and no table.
+    """
     seeds = ", ".join(str(run.seed) for run in next(iter(runs.values())))
+    beside = any_score_published(results)
+    meaning = (
+        ": a published figure inside is what this recipe may well give with another seed. By"
+        " chance alone, one figure in twenty lies outside."
+    )
     lines = [
         f"Each recipe was trained with the seeds {seeds}. The interval is the 95 % prediction"
-        " interval for one more run (Student's t): a published figure inside is what this recipe"
-        " may well give with another seed. By chance alone, one figure in twenty lies outside.",
+        f" interval for one more run (Student's t){meaning if beside else '.'}",
         "",
-        "| recipe | score | published | mean ± SD | smallest to largest | 95 % interval | inside |",
-        "| --- | --- | ---: | ---: | ---: | ---: | :---: |",
     ]
-    for recipe, result in results.items():
-        for score in SCORES:
-            name = f"`{recipe}`" if score == SCORES[0] else ""
-            values = [run.scores[score] for run in runs[recipe]]
-            lines.append(_score_row(name, score.replace("_", " "), getattr(result, score), values))
-    lines += [
-        "",
-        "| recipe | test image | published | reproduced | seeds that agree |",
-        "| --- | ---: | ---: | ---: | ---: |",
+    alignments = {
+        "recipe": "---",
+        "score": "---",
+        "published": "---:",
+        "mean ± SD": "---:",
+        "smallest to largest": "---:",
+        "95 % interval": "---:",
+        "inside": ":---:",
+    }
+    scores = [
+        _score_cells(recipe, score, result, runs[recipe])
+        for recipe, result in results.items()
+        for score in SCORES
     ]
-    for recipe, result in results.items():
-        if result.prediction:
-            lines.append(_prediction_row(recipe, result.prediction, runs[recipe], class_names))
+    columns = [name for name in alignments if beside or name not in ("published", "inside")]
+    lines.append(_row(columns))
+    lines += [_row([cells[name] for name in columns]) for cells in (alignments, *scores)]
+    predictions = [
+        _prediction_row(recipe, result.prediction, runs[recipe], class_names)
+        for recipe, result in results.items()
+        if result.prediction
+    ]
+    if predictions:
+        lines += [
+            "",
+            "| recipe | test image | published | reproduced | seeds that agree |",
+            "| --- | ---: | ---: | ---: | ---: |",
+            *predictions,
+        ]
     lines += ["", "Sources and remarks:", ""]
     for recipe, result in results.items():
         remark = f". {result.note}" if result.note else ""
@@ -147,19 +179,22 @@ def table(
     return "\n".join(lines) + "\n"
 
 
-def _score_row(recipe: str, score: str, published: float | None, values: Sequence[float]) -> str:
-    of = spread(values)
+def _score_cells(
+    recipe: str, score: str, result: PublishedResult, runs: Sequence[Run]
+) -> dict[str, str]:
+    """The cells of one score by column; the first of a recipe names it."""
+    published = getattr(result, score)
+    of = spread(score, [run.scores[score] for run in runs])
     inside = _NONE if published is None else "yes" if of.holds(published) else "**no**"
-    cells = [
-        recipe,
-        score,
-        _NONE if published is None else f"{published:.4f}",
-        f"{of.mean:.4f} ± {of.deviation:.4f}",
-        f"{of.smallest:.4f} to {of.largest:.4f}",
-        f"{of.low:.4f} to {of.high:.4f}",
-        inside,
-    ]
-    return f"| {' | '.join(cells)} |"
+    return {
+        "recipe": f"`{recipe}`" if score == SCORES[0] else "",
+        "score": score.replace("_", " "),
+        "published": _NONE if published is None else f"{published:.4f}",
+        "mean ± SD": f"{of.mean:.4f} ± {of.deviation:.4f}",
+        "smallest to largest": f"{of.smallest:.4f} to {of.largest:.4f}",
+        "95 % interval": f"{of.low:.4f} to {of.high:.4f}",
+        "inside": inside,
+    }
 
 
 def _prediction_row(
@@ -175,4 +210,8 @@ def _prediction_row(
         reproduced,
         f"{len(agreeing)} of {len(of_runs)}",
     ]
+    return _row(cells)
+
+
+def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from workflow.figures.charts import draw_curve
 from workflow.figures.style import CORRECT, NEUTRAL, SERIES, WRONG, new_figure
-from workflow.published import SCORES, Run, spread
+from workflow.published import SCORES, Run, any_score_published, spread
 from workflow.published_params import PublishedResult
 
 # Hollow, so that it hides no dot.
@@ -43,7 +43,8 @@ def published_against_reproduced(
         _distances(axes, score, results, runs)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle("Published against reproduced")
+    beside = any_score_published(results)
+    figure.suptitle("Published against reproduced" if beside else "What other seeds give")
     return figure
 
 
@@ -60,10 +61,10 @@ def _distances(
     axes.use_sticky_edges = False  # bars have a margin, too
     for place, (recipe, result) in enumerate(results.items()):
         values = [run.scores[score] for run in runs[recipe]]
-        of = spread(values)
-        reach = scale * (of.high - of.mean)
+        of = spread(score, values)
+        low, high = scale * (of.low - of.mean), scale * (of.high - of.mean)
         label = "95 % interval for one more run" if place == 0 else None
-        axes.barh(place, 2 * reach, left=-reach, height=0.62, color="#DCDCDC", label=label)
+        axes.barh(place, high - low, left=low, height=0.62, color="#DCDCDC", label=label)
         distances = scale * (np.array(values) - of.mean)
         axes.plot(
             distances,
@@ -79,8 +80,9 @@ def _distances(
         published = getattr(result, score)
         if published is not None:
             axes.plot(scale * (published - of.mean), place, **_PUBLISHED)
-    # An empty one for the legend, since no recipe has every score.
-    axes.plot([], [], **_PUBLISHED, label="published")
+    if any_score_published(results):
+        # An empty one for the legend, since no recipe has every score.
+        axes.plot([], [], **_PUBLISHED, label="published")
     axes.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(names)), names, fontsize=10)
     axes.invert_yaxis()
