@@ -124,7 +124,8 @@ def _environment() -> Environment:
 def _cell(value: object) -> str:
     """Text that can break neither out of a cell of a Markdown table nor into HTML."""
     text = re.sub(r"([\\`*_\[\]|])", r"\\\1", " ".join(str(value).split()))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"\\`(.+?)\\`", r"<code>\1</code>", text)
 
 
 def _joints(text: str) -> list[str]:

@@ -181,6 +181,9 @@ def test_a_commit_is_reviewed_as_its_workspace_is_and_in_the_same_bytes(
 ) -> None:
     from_workspace = review(repository, "seed")
     page = (repository.root / "review/index.html").read_bytes()
+    command = "<code>make reproduce</code> checks a commit"
+    assert command in from_workspace
+    assert command in page.decode()
     assert review(repository, "seed") == from_workspace
     assert (repository.root / "review/index.html").read_bytes() == page
     elsewhere = review(repository, "main", "--base", "main", "--head", "seed")
