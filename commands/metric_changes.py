@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from commands.revisions import Revision
 from workflow.errors import UserError
-from workflow.params import Strict
+from workflow.params import Strict, parse_yaml
 
 RULES_FILE = "review.yaml"
 # A metric X may come with its confidence interval as two more metrics.
@@ -138,8 +138,8 @@ def parse_rules(content: bytes, place: str) -> Rules:
         UserError: it is no YAML, or holds an unknown key or a wrong value.
     """
     try:
-        return Rules.model_validate(yaml.safe_load(content))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return Rules.model_validate(parse_yaml(content))
+    except yaml.YAMLError as error:
         raise UserError(f"{place}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -94,6 +94,13 @@ def test_the_rules_of_this_repository_hold() -> None:
     assert rule.tolerance
 
 
+def test_a_tolerance_may_be_written_as_in_params() -> None:
+    text = b"metrics: {a.json: {loss: {better: lower, tolerance: 2e-2}}}"
+    _, rule = parse_rules(text, "review.yaml").rule("a.json", "loss")
+    assert rule is not None
+    assert rule.tolerance == 0.02
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -101,6 +108,7 @@ def test_the_rules_of_this_repository_hold() -> None:
         ("metrics: {a.json: {accuracy: {better: higher, tolerence: 1}}}", "tolerence"),
         ("metrics: {a.json: {accuracy: {better: higher, tolerance: -1}}}", "tolerance"),
         ("metrics: [", "YAML"),
+        ("metrics: {a.json: {loss: {better: lower}, loss: {better: higher}}}", "twice"),
     ],
 )
 def test_a_wrong_rule_is_named(text: str, key: str) -> None:

@@ -7,9 +7,12 @@ import pytest
 import yaml
 from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import dumps_yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from workflow.errors import UserError
-from workflow.params import load_params
+from workflow.params import load_params, parse_yaml
 
 VALID = yaml.safe_load((ROOT / "params.yaml").read_text())
 
@@ -84,6 +87,18 @@ def test_numbers_may_be_written_as_dvc_writes_them(tmp_path: Path, written: str)
     assert chosen.optimizer.learning_rate == float(written)
 
 
+WRITTEN_ODDLY = ["4:3", "1:30.5", "yes", "Off", "n", "0o17", "1_000", "010", "1e5", ".5e3", "null"]
+
+
+@given(st.text("0123456789:.eE+-_oxnyOf~= <'\"#", min_size=1) | st.floats() | st.integers())
+@example(WRITTEN_ODDLY)
+@settings(deadline=None, derandomize=True)
+@example([True, False, None, 1e-05, -0.0, float("inf")])
+def test_what_dvc_writes_is_read_as_it_was(value: object) -> None:
+    read = parse_yaml(dumps_yaml({"value": value}))["value"]
+    assert repr(read) == repr(value)
+
+
 def test_dvc_changes_no_more_of_the_file_than_it_is_told_to(tmp_path: Path) -> None:
     before = (ROOT / "params.yaml").read_text()
     path = tmp_path / "params.yaml"
@@ -128,11 +143,20 @@ def test_a_misspelt_key_is_named_before_the_one_it_leaves_missing(tmp_path: Path
         ("- 1", "input should be a valid dictionary"),
         ("? [a]\n: 1", "a key must be a name or a number"),
         ("seed: 010", "write 010 as a plain decimal number"),
-        ("seed: 1:30", "write 1:30 as a plain decimal number"),
+        ("seed: 0x1F", "write 0x1F as a plain decimal number"),
+        ("seed: 2024-13-45", "not valid YAML: month must be in 1..12"),
+        ("[" * 3000, "not valid YAML: maximum recursion depth exceeded"),
     ],
 )
 def test_no_params_at_all(tmp_path: Path, text: str, said: str) -> None:
     assert said in message(tmp_path, text)
+
+
+def test_a_time_of_day_is_no_number(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    assert f"\nseed: {VALID['seed']}\n" in text
+    text = text.replace(f"\nseed: {VALID['seed']}\n", "\nseed: 1:30\n")
+    assert message(tmp_path, text) == "seed: input should be a valid integer, got '1:30'"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def test_table_says_what_lies_inside_and_which_seeds_agree():
     assert all(len(row) in (5, 7) for row in rows)
 
 
+def test_a_class_name_ends_no_cell():
+    of = PublishedResult(source="s", prediction={"image": 0, "label": 1, "probability": 0.8})
+    runs = {"small": [run(1, 0.88, (1, 0.7)), run(2, 0.90, (1, 0.9))]}
+    assert r"| a\|b 0.800 |" in table({"small": of}, runs, ["a", "a|b"])
+
+
 def test_results_of_ones_own_alone_are_compared_with_nothing():
     runs = {"small": [run(1, 0.88, (1, 0.7)), run(2, 0.90, (1, 0.9))]}
     own = {"small": PublishedResult(source="ours")}

@@ -144,8 +144,13 @@ def md5_of(path: Path) -> str:
     if not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    listed = [{"md5": md5_of(files[name]), "relpath": name} for name in sorted(files)]
+    files = (file for file in path.rglob("*") if file.is_file())
+    return md5_of_folder({file.relative_to(path).as_posix(): md5_of(file) for file in files})
+
+
+def md5_of_folder(hashes: dict[str, str]) -> str:
+    """The hash of a folder, as DVC records it, from the MD5 of each file by its relative path."""
+    listed = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
     return md5_of_bytes(json.dumps(listed, sort_keys=True).encode()) + FOLDER_SUFFIX
 
 

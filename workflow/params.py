@@ -169,11 +169,26 @@ def require_different(key: str, values: Sequence[str | int]) -> None:
 
 _MERGE_KEY = "tag:yaml.org,2002:merge"
 
+# What is more than text in YAML 1.2, by which DVC reads and writes: 1e-05 is a number, 4:3 and yes
+# are text. PyYAML knows YAML 1.1 alone. Each is a pattern, and with what it may begin.
+_YAML_1_2 = {
+    "tag:yaml.org,2002:bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "tag:yaml.org,2002:int": (
+        r"[-+]?(0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)",
+        "-+0123456789",
+    ),
+    "tag:yaml.org,2002:float": (
+        r"[-+]?[0-9][0-9_]*(\.[0-9_]*([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
+        r"|[-+]?\.[0-9_]+([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets a repeated key silently win; here it is an error.
+    """YAML 1.2, but for numbers that people read in two ways, and keys that stand twice.
 
-    Numbers are those of YAML 1.2, which DVC reads and writes: 1e-05 is one, too.
+    YAML lets a repeated key silently win; here it is an error.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -195,7 +210,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", str(node.value)):
-            # 010 is eight in YAML 1.1, and ten in 1.2, which DVC reads.
+            # 010 is eight in YAML 1.1 and ten in 1.2.
             raise yaml.constructor.ConstructorError(
                 None, None, f"write {node.value} as a plain decimal number", node.start_mark
             )
@@ -203,21 +218,25 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 _UniqueKeyLoader.add_constructor("tag:yaml.org,2002:int", _UniqueKeyLoader.construct_yaml_int)
-_UniqueKeyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+_UniqueKeyLoader.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if resolver[0] not in _YAML_1_2]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, (_pattern, _begins) in _YAML_1_2.items():
+    _UniqueKeyLoader.add_implicit_resolver(_tag, re.compile(f"({_pattern})$"), list(_begins))
 
 
 def parse_yaml(text: str | bytes) -> Any:
-    """Read YAML as plain data, the same that DVC reads.
+    """Read YAML as plain data: what DVC reads, or an error.
 
     Raises:
-        yaml.YAMLError: it is none, or holds a key twice.
-        UnicodeDecodeError: it is no text.
+        yaml.YAMLError: it is none, holds a key twice, or a number that is not plainly decimal.
     """
-    return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  it is a SafeLoader
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  it is a SafeLoader
+    except (AttributeError, RecursionError, ValueError) as error:
+        # Such as a date of the thirteenth month, which PyYAML does not foresee.
+        raise yaml.YAMLError(str(error)) from None
 
 
 def load_content(path: Path) -> Any:

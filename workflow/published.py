@@ -203,10 +203,11 @@ def _prediction_row(
     of_runs = [run.predictions[published.image] for run in runs]
     agreeing = [of.probability for of in of_runs if of.label == published.label]
     reproduced = f"{min(agreeing):.3f} to {max(agreeing):.3f}" if agreeing else _NONE
+    name = class_names[published.label].replace("|", r"\|")  # it would end the cell
     cells = [
         f"`{recipe}`",
         str(published.image),
-        f"{class_names[published.label]} {published.probability:.3f}",
+        f"{name} {published.probability:.3f}",
         reproduced,
         f"{len(agreeing)} of {len(of_runs)}",
     ]

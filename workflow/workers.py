@@ -24,7 +24,8 @@ def for_each(work: Callable[[str], object], items: Iterable[str]) -> Iterator[st
 
     Raises:
         UserError: a worker was killed.
-        Exception: what `work` raised; the items that no worker has begun are left out then.
+        Exception: what `work` or `items` raised; what no worker has begun is left out then, and
+            of what gets done meanwhile nothing is said.
     """
     fork = get_context("fork")
     with ProcessPoolExecutor(WORKERS, fork, _begin, (os.getpid(), work)) as pool:
