@@ -55,7 +55,7 @@ review: $(VENV)/ready ## report what changed since BASE, and whether it is real:
 check-lock: $(VENV)/ready ## does dvc.lock fit code, params and results? needs no data
 	python -m commands.check_lock
 
-# published/, and every other dvc.yaml, takes part if its results are others than in BASE; ALL=1
+# published/, and every other dvc.yaml, takes part if its dvc.lock is another than in BASE; ALL=1
 # runs it in any case. FRESH=1 believes no run cache.
 reproduce: $(VENV)/ready ## run the pipeline on a clean copy of HEAD: the same bytes?
 	python -m commands.reproduce --base "$$BASE" $(if $(ALL),--all-pipelines) $(if $(FRESH),--no-run-cache)

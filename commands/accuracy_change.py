@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,14 @@ from workflow.comparison import (
     seed_test,
 )
 from workflow.errors import UserError
-from workflow.lockfile import recorded_outs, stages_behind
+from workflow.lockfile import (
+    LockedFile,
+    LockedStage,
+    md5_of_bytes,
+    md5_of_folder,
+    recorded_outs,
+    stages_behind,
+)
 from workflow.params import PARAMS_FILE
 
 # One row a recipe and seed, measured by the command below.
@@ -54,11 +62,13 @@ class _Run:
         recipe: its name.
         definition: of the recipe.
         seed: of the run.
+        outs: the hash of all that its pipelines wrote, by path; the data are among them.
     """
 
     recipe: str
     definition: Any
     seed: Any
+    outs: Mapping[str, str]
 
 
 def accuracy_change(
@@ -132,7 +142,8 @@ def _against_seeds(
     base, head = _run(before), _run(after)
     # The base is asked first: a change is not to be judged by what it brings along.
     of_base, of_head = (_spread(run, (base, head), (before, after)) for run in (base, head))
-    redefined = base.recipe == head.recipe and base.definition != head.definition
+    same_recipe = base.recipe == head.recipe
+    redefined = same_recipe and base.definition != head.definition
     how = f"`{MEASURE}` measures it once published/params.yaml names it"
     if _PIPELINE not in after.files:
         how = "the folder published, which measures it, is gone: take it back with git"
@@ -140,7 +151,11 @@ def _against_seeds(
     for spread, run, side in ((of_base, base, "base"), (of_head, head, "head")):
         if spread is None:
             which = f"{run.recipe} as the {side} defines it" if redefined else run.recipe
-            note = f"{RESULTS} does not hold {FEWEST_SEEDS} other seeds of {which}, on these data"
+            # Of one recipe, defined in one way, the other side can know more of its data alone.
+            data = "these data"
+            if same_recipe and not redefined and (of_base or of_head):
+                data = f"the data of the {side}"
+            note = f"{RESULTS} does not hold {FEWEST_SEEDS} other seeds of {which}, on {data}"
             notes.append(f"{note}: {how}.")
     notes = list(dict.fromkeys(notes))
     known = of_base or of_head
@@ -149,15 +164,15 @@ def _against_seeds(
     condition = ""
     if of_base is None or of_head is None:
         unknown, side = (base.recipe, "head") if of_base is None else (head.recipe, "base")
-        those = f"they do in the {side}" if redefined else f"those of {known.recipe} do"
+        those = f"they do in the {side}" if same_recipe else f"those of {known.recipe} do"
         condition = f", if the seeds of {unknown} scatter as {those}"
         notes.append(
             f"So both are taken to scatter as the seeds of {known.recipe}"
-            f"{f' do in the {side}' if redefined else ' do'}."
+            f"{f' do in the {side}' if same_recipe else ' do'}."
         )
         of_base = of_head = known
     for spread, side in {of_base: "base", of_head: "head"}.items():
-        place = f" in the {side}" if redefined and of_base != of_head else ""
+        place = f" in the {side}" if same_recipe and of_base != of_head else ""
         notes.append(
             f"The test accuracy of {spread.recipe}{place} has a standard deviation of"
             f" {spread.deviation * 100:.2f} points over n = {spread.seeds} other seeds ({RESULTS})."
@@ -174,7 +189,9 @@ def _against_seeds(
 def _run(revision: Revision) -> _Run:
     params = revision.params
     recipe = str(params.get("recipe", ""))
-    return _Run(recipe, (params.get("recipes") or {}).get(recipe), params.get("seed"))
+    definition = (params.get("recipes") or {}).get(recipe)
+    outs = {path: out.md5 for path, (_, out) in recorded_outs(revision.lock).items()}
+    return _Run(recipe, definition, params.get("seed"), outs)
 
 
 def _spread(
@@ -197,7 +214,7 @@ def _spread(
 def _measured(revision: Revision, run: _Run) -> dict[int, float]:
     """The test accuracy of each seed that `RESULTS` has of a recipe.
 
-    None, unless it was measured of the recipe as the run defines it and on the revision's data.
+    None, unless it was measured of the recipe as the run defines it and on the run's data.
     """
     content = revision.read(RESULTS)
     if content is None or not _speaks_of(revision, run):
@@ -217,7 +234,7 @@ def _measured(revision: Revision, run: _Run) -> dict[int, float]:
 
 
 def _speaks_of(revision: Revision, run: _Run) -> bool:
-    """Whether the stages that `RESULTS` comes of had the run's recipe and the revision's data."""
+    """Whether the stages that `RESULTS` comes of had the recipe and the data of the run."""
     outs = recorded_outs(revision.lock)
     if RESULTS not in outs:
         return False
@@ -225,12 +242,33 @@ def _speaks_of(revision: Revision, run: _Run) -> bool:
     # It may read what others wrote by the folder in which that lies.
     read = tuple(f"{dep.path}/" for dep in writer.deps)
     for stage in revision.lock.values():
-        wrote = any(f"{out.path}/".startswith(read) for out in stage.outs)
+        written = [out for out in stage.outs if f"{out.path}/".startswith(read)]
         params = stage.params.get(str(PARAMS_FILE), {})
         key = f"recipes.{run.recipe}"
-        if (wrote or stage is writer) and key in params:
-            same_data = all(
-                dep.md5 == outs[dep.path][1].md5 for dep in stage.deps if dep.path in outs
+        if (written or stage is writer) and key in params:
+            data = [dep for dep in stage.deps if dep.path in run.outs]
+            return (
+                bool(data)
+                and all(dep.md5 == run.outs[dep.path] for dep in data)
+                and bool(params[key] == run.definition)
+                and all(_has_read(writer, out, revision) for out in written)
             )
-            return same_data and bool(params[key] == run.definition)
+    return False
+
+
+def _has_read(reader: LockedStage, out: LockedFile, revision: Revision) -> bool:
+    """Whether a stage ran since what it reads was written, the file or the folder that it is in."""
+    for dep in reader.deps:
+        if out.path == dep.path:
+            return out.md5 == dep.md5
+        if out.path.startswith(f"{dep.path}/"):
+            outs = recorded_outs(revision.lock)
+            hashes = {
+                name.removeprefix(f"{dep.path}/"): outs[name][1].md5
+                if name in outs
+                else md5_of_bytes(revision.read(name) or b"")
+                for name in {*outs, *revision.files}
+                if name.startswith(f"{dep.path}/")
+            }
+            return md5_of_folder(hashes) == dep.md5
     return False

@@ -18,6 +18,8 @@ from workflow.files import written_whole
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MINUS = "−"
+# What is written, each from a template.
+REPORTS = ("report.md", "index.html")
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,13 @@ class Check:
         name: of the check.
         passed: None where it was not made.
         lines: what is wrong, or why it was not made.
+        vouches: whether the results are those of code and params only if it passes.
     """
 
     name: str
     passed: bool | None
     lines: list[str]
+    vouches: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Review:
     base: Revision
     head: Revision
     base_reason: str
+    head_place: str
     checks: list[Check]
     accuracy: AccuracyChange
     params: list[ParamChange]
@@ -68,6 +73,11 @@ class Review:
     stages: list[StageChange]
     plots: Plots
     charts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the results may not be those of code and params."""
+        return any(check.vouches and check.passed is False for check in self.checks)
 
 
 def write_reports(review: Review, folder: Path) -> None:
@@ -79,10 +89,10 @@ def write_reports(review: Review, folder: Path) -> None:
     for name, png in charts.items():
         with written_whole(folder / f"{slug(name)}.png") as partial:
             partial.write_bytes(png)
-    for name, template in (("report.md", "report.md.j2"), ("index.html", "index.html.j2")):
+    for name in REPORTS:
         text = (
             _environment()
-            .get_template(template)
+            .get_template(f"{name}.j2")
             .render(
                 review=review, scripts=scripts, chart_files=[f"{slug(name)}.png" for name in charts]
             )

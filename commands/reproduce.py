@@ -2,7 +2,7 @@
 
     python -m commands.reproduce [--head REV] [--base REV] [--all-pipelines] [--no-run-cache]
 
-The pipeline of the root is run; those of other dvc.yaml, which take minutes, if their results
+The pipeline of the root is run; those of other dvc.yaml, which take minutes, if their dvc.lock
 are others than in the base.
 """
 
@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from commands.main import run_command
-from commands.reproduction import others_have_changed, reproduce
+from commands.reproduction import Reproduction, others_have_changed, reproduce
 from commands.revisions import Revision, git, resolve, resolve_base
 from workflow.errors import UserError
 from workflow.files import write_json, written_whole
@@ -38,13 +38,20 @@ def main() -> int:
     all_pipelines = arguments.all_pipelines or _others_have_changed(arguments.base or None, head)
     if arguments.head == "HEAD" and git("status", "--porcelain"):
         say(f"reproduce: {head.name} alone: what has not been committed is not in it")
-    result = reproduce(head, all_pipelines, not arguments.no_run_cache)
-    with written_whole(RESULT) as partial:
-        write_json(partial, result.model_dump())
+    RESULT.unlink(missing_ok=True)  # what an earlier run found may be true no more
+    try:
+        result = reproduce(head, all_pipelines, not arguments.no_run_cache)
+    except UserError as error:
+        failed = Reproduction(
+            commit=str(head.commit), all_pipelines=all_pipelines, failure=str(error)
+        )
+        _write(failed)
+        raise
+    _write(result)
     for problem in result.problems:
         say(f"reproduce: {problem}")
     if result.problems:
-        say("reproduce: run `dvc repro` and commit dvc.lock, metrics/ and plots/")
+        say("reproduce: run `dvc repro --all-pipelines` and commit what it changes")
         return 1
     say(f"reproduce: dvc.lock and all {result.outputs} outputs of {head.name}, byte for byte")
     if not arguments.no_run_cache:
@@ -55,8 +62,13 @@ def main() -> int:
     return 0
 
 
+def _write(result: Reproduction) -> None:
+    with written_whole(RESULT) as partial:
+        write_json(partial, result.model_dump())
+
+
 def _others_have_changed(base: str | None, head: Revision) -> bool:
-    """Whether the head brings results of another pipeline; not if there is nothing before it."""
+    """Whether the lock of another pipeline has changed; not if there is nothing before the head."""
     try:
         before, _ = resolve_base(base, head)
     except UserError:

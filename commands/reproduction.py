@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,16 +23,18 @@ from pydantic import Field
 from commands.revisions import (
     Revision,
     cache_folder,
+    dvc,
     dvc_json,
     dvc_shown,
     git,
     is_kept_in_git,
     missing_results,
+    way_back,
 )
 from workflow.errors import UserError
 from workflow.files import remove
 from workflow.lockfile import LOCK_FILE, LockedFile, LockedStage, md5_of_bytes, recorded_outs
-from workflow.params import Strict
+from workflow.params import Strict, parse_yaml
 
 _SHOWN = 5
 
@@ -59,17 +62,21 @@ class Reproduction(Strict):
         outputs: how many outputs were compared.
         lock_is_same: whether `dvc.lock` came out byte for byte.
         differences: the outputs that did not.
+        failure: why it could not be run to its end, in which case nothing was compared.
     """
 
     commit: str
     all_pipelines: bool
-    outputs: int
-    lock_is_same: bool
+    outputs: int = 0
+    lock_is_same: bool = False
     differences: list[OutputDifference] = Field(default_factory=list)
+    failure: str | None = None
 
     @property
     def problems(self) -> list[str]:
         """One line for each thing that is not as committed."""
+        if self.failure:
+            return [self.failure]
         lines = [f"{d.path} (stage {d.stage}): {d.detail}" for d in self.differences]
         if not self.lock_is_same:
             lines.append(f"{LOCK_FILE}: not the one that running the pipeline writes")
@@ -93,7 +100,7 @@ def stale_stages(head: Revision) -> list[str]:
     declared, frozen = _declared()
     for stage in (stage for stage in declared if stage not in head.lock):
         pipeline, _, _ = stage.rpartition(":")
-        repro = f"dvc repro {pipeline}" if pipeline else "dvc repro"
+        repro = f"dvc repro {shlex.quote(pipeline)}" if pipeline else "dvc repro"
         culprits.setdefault(f"is in no dvc.lock yet: run `{repro}`", []).append(stage)
     for stage, changes in status.items():
         # DVC calls all that a stage depends on modified if it has never run.
@@ -141,7 +148,8 @@ def _declared() -> tuple[dict[str, set[str]], list[str]]:
     """
     declared, frozen = {}, []
     with Repo() as repo:
-        for stage in repo.index.stages:
+        # What `dvc add` and `dvc import` keep, in files of their own, has no command to run.
+        for stage in (stage for stage in repo.index.stages if stage.cmd):
             lines = {f"out {os.path.relpath(out.fs_path)}" for out in stage.outs}
             for dep in stage.deps:
                 if isinstance(dep, ParamsDependency):
@@ -180,8 +188,7 @@ def forged_outputs(head: Revision) -> list[str]:
             )
     for path, stage in missing_results(head).items():
         lines.append(
-            f"{path}: stage {stage} wrote it, but it is not there: bring it back with"
-            f" `git restore --staged --worktree {path}`, or make it and commit it"
+            f"{path}: stage {stage} wrote it, but it is not there: {way_back(path, stage)}"
         )
     return lines
 
@@ -200,7 +207,7 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
         run_cache: let a stage that has run on the same inputs before not run again.
 
     Raises:
-        UserError: a stage fails.
+        UserError: a stage fails, or a source is neither in the cache nor in a remote.
     """
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         copy = Path(folder, "copy")
@@ -211,6 +218,11 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
         cache = cache_folder().resolve()
         cache.mkdir(parents=True, exist_ok=True)
         (copy / ".dvc/cache").symlink_to(cache, target_is_directory=True)
+        # Whatever the commit names, which might be relative to where it lies.
+        (copy / ".dvc/config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
+        # What `dvc add` and `dvc import` keep no stage can make again.
+        if sources := sorted(name for name in head.files if name.endswith(".dvc")):
+            dvc("pull", *sources, folder=copy)
         outs = _outs(head, all_pipelines)
         for path in outs:
             remove(copy / path)
@@ -221,8 +233,8 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
         options += [] if run_cache else ["--no-run-cache"]
         if not dvc_shown("repro", *options, folder=copy):
             raise UserError(
-                f"`dvc repro` fails on a clean copy of {head.name}: see above which stage, mend"
-                " it, and commit"
+                f"`dvc repro` fails on a clean copy of {head.name}: mend the stage that it names,"
+                " and commit"
             )
         again = Revision(None, "the copy", copy)
         now = _outs(again, all_pipelines)
@@ -253,7 +265,7 @@ def _is_lock(name: str) -> bool:
 
 def _forget_results(lock: Path) -> None:
     """Leave the names of the stages alone, so that they come again in the same order."""
-    content = yaml.safe_load(lock.read_text(encoding="utf-8"))
+    content = parse_yaml(lock.read_bytes())
     content["stages"] = {name: {"cmd": ""} for name in content.get("stages") or {}}
     lock.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
@@ -270,7 +282,7 @@ def _outs(revision: Revision, all_pipelines: bool) -> dict[str, tuple[str, Locke
 
 
 def others_have_changed(base: Revision, head: Revision) -> bool:
-    """Whether a `dvc.yaml` other than the root's gave something else in the two revisions."""
+    """Whether a `dvc.yaml` other than the root's has another `dvc.lock` in the two revisions."""
     old, new = (
         {name: stage for name, stage in revision.lock.items() if not in_root_pipeline(name)}
         for revision in (base, head)

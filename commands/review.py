@@ -7,7 +7,6 @@ everything it needs; beside them each chart as a PNG.
 """
 
 import json
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,14 @@ from commands.prediction_changes import (
     computed_intervals,
     read_predictions,
 )
-from commands.report import Check, ParamChange, Review, StageChange, write_reports
+from commands.report import (
+    REPORTS,
+    Check,
+    ParamChange,
+    Review,
+    StageChange,
+    write_reports,
+)
 from commands.reproduce import RESULT
 from commands.reproduction import (
     Reproduction,
@@ -45,10 +51,9 @@ from commands.revisions import (
     dvc_range,
     git,
     metrics_difference,
-    missing_results,
+    require_results,
     revision_arguments,
 )
-from workflow.errors import UserError
 from workflow.params import PARAMS_FILE, load_params
 from workflow.progress import say
 
@@ -59,6 +64,8 @@ def main() -> int:
     """Gather, write, and print the verdict."""
     base, head, reason = revision_arguments(__doc__)
     say(f"review: {head.name} against {base.name} ({reason})")
+    for name in REPORTS:  # what stands there is of another change, should this one fail
+        (FOLDER / name).unlink(missing_ok=True)
     review = gather(base, head, reason)
     write_reports(review, FOLDER)
     say(f"review: {review.accuracy.headline}")
@@ -77,9 +84,9 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     """
     if head.commit is None:
         load_params()
-    _require_results(head)
+    require_results(head)
     # What Git keeps since this change alone was in DVC's cache before.
-    _require_results(base, but_for=head.files)
+    require_results(base, but_for=head.files)
     old, new = read_predictions(base), read_predictions(head)
     predictions = compare_predictions(old, new, base, head) if old and new else None
     difference = new.accuracy - old.accuracy if old and new else None
@@ -98,6 +105,7 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         base,
         head,
         base_reason,
+        _place(head),
         _checks(base, head, metrics),
         accuracy_change(base, head, difference, predictions.test if predictions else None),
         [
@@ -122,51 +130,46 @@ def _params_first(files: dict[str, Any]) -> list[tuple[str, Any]]:
     return sorted(files.items(), key=lambda item: (item[0] != str(PARAMS_FILE), item[0]))
 
 
-def _require_results(revision: Revision, but_for: Collection[str] = ()) -> None:
-    """Name a result that is missing; DVC would say no more than that something is.
-
-    Before a stage runs DVC deletes what it gave last, which stays away if the stage fails.
-    """
-    for path, stage in missing_results(revision).items():
-        if path in but_for:
-            continue
-        if revision.commit is None:
-            remedy = f"run `dvc repro {stage}`, or take the committed one back with"
-            raise UserError(f"{path} is missing: {remedy} `git restore --staged --worktree {path}`")
-        raise UserError(
-            f"{path} is missing in {revision.name}, whose stage {stage} wrote it: commit it there,"
-            " or name other revisions (BASE=REV, HEAD=REV)"
-        )
-
-
 def _checks(base: Revision, head: Revision, metrics: list[MetricChange]) -> list[Check]:
     """What CI asks of a change, as far as it can be told here."""
     checks = []
-    clean = not git("status", "--porcelain", "--untracked-files=no")
-    tip = git("rev-parse", "HEAD").decode().strip()
+    clean, tip = _is_clean(), git("rev-parse", "HEAD").decode().strip()
     if head.commit is None or (clean and head.commit == tip):
         stale = stale_stages(head)
-        checks.append(Check("dvc.lock fits code and params", not stale, stale))
+        checks.append(Check("dvc.lock fits code and params", not stale, stale, vouches=True))
     else:
         why = f"only the workspace can be asked: check out {head.name}"
         checks.append(Check("dvc.lock fits code and params", None, [why]))
     forged = forged_outputs(head)
-    checks.append(Check("Results in Git are those of dvc.lock", not forged, forged))
+    checks.append(Check("Results in Git are those of dvc.lock", not forged, forged, vouches=True))
     result = _reproduction()
     name = "Reproduced byte for byte on a clean copy"
     if result is None or result.commit != (head.commit or tip) or (not head.commit and not clean):
-        checks.append(Check(name, None, ["`make reproduce` checks a commit"]))
+        checks.append(Check(name, None, ["`make reproduce` does it, of a commit"]))
     elif not result.all_pipelines and others_have_changed(base, head):
         why = "another dvc.yaml than the root's gave something else: `make reproduce ALL=1` runs it"
         checks.append(Check(name, None, [why]))
     else:
-        checks.append(Check(name, not result.problems, result.problems))
+        checks.append(Check(name, not result.problems, result.problems, vouches=True))
     broken = [f"{m.file}: {m.name}: {m.verdict}" for m in metrics if m.breaks_rule]
     checks.append(Check(f"No metric worse than {RULES_FILE} allows", not broken, broken))
     if rules_have_changed(base, head):
         why = f"it has changed; the metrics are judged by that of {base.name}"
         checks.append(Check(f"{RULES_FILE} as in the base", False, [why]))
     return checks
+
+
+def _is_clean() -> bool:
+    """Whether the workspace is the commit that it comes from."""
+    return not git("status", "--porcelain", "--untracked-files=no")
+
+
+def _place(head: Revision) -> str:
+    """Which commit the head is, or comes from, in words."""
+    if head.commit is not None:
+        return f"commit {head.name}, as asked for"
+    tip = git("rev-parse", "--short=7", "HEAD").decode().strip()
+    return f"the workspace, commit {tip}" + ("" if _is_clean() else " and what has changed since")
 
 
 def _stages(base: Revision, head: Revision) -> list[StageChange]:

@@ -5,9 +5,10 @@ import json
 import os
 import posixpath
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -183,7 +184,7 @@ class Revision:
     def _working_folder(self, pipeline: str, stage: str) -> str:
         """The `wdir` of a stage, to which its paths are relative; `dvc.lock` lacks it."""
         try:
-            content = yaml.safe_load(self.read(pipeline) or b"{}")
+            content = parse_yaml(self.read(pipeline) or b"{}")
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{pipeline} of {self.name}: not valid YAML: {reason}") from None
@@ -358,6 +359,39 @@ def missing_results(revision: Revision) -> dict[str, str]:
         for path, (stage, _) in recorded_outs(revision.lock).items()
         if path not in revision.files and is_kept_in_git(path)
     }
+
+
+def way_back(path: str, stage: str) -> str:
+    """What to do where the workspace lacks a result that Git keeps."""
+    remedy = f"run `dvc repro {shlex.quote(stage)}`"
+    source = ""
+    if path not in git("ls-tree", "-r", "-z", "--name-only", "HEAD").decode().split("\0"):
+        deleted = git("log", "-1", "--format=%h", "--diff-filter=D", "--", path).decode().strip()
+        if not deleted:
+            return f"{remedy}, and commit it"
+        source = f"--source={deleted}~1 "
+    restore = f"git restore {source}--staged --worktree {shlex.quote(path)}"
+    return f"{remedy}, or take the committed one back with `{restore}`"
+
+
+def require_results(revision: Revision, but_for: Collection[str] = ()) -> None:
+    """Name a result that is missing; DVC would say no more than that something is.
+
+    Before a stage runs DVC deletes what it gave last, which stays away if the stage fails.
+
+    Raises:
+        UserError: `dvc.lock` records a result, Git keeps it, and it is neither there nor in
+            `but_for`.
+    """
+    for path, stage in missing_results(revision).items():
+        if path in but_for:
+            continue
+        if revision.commit is None:
+            raise UserError(f"{path} is missing: {way_back(path, stage)}")
+        raise UserError(
+            f"{path} is missing in {revision.name}, whose stage {stage} wrote it: commit it there,"
+            " or name other revisions (BASE=REV, HEAD=REV)"
+        )
 
 
 def cache_folder() -> Path:

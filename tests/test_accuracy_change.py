@@ -13,6 +13,7 @@ from commands.accuracy_change import RESULTS, accuracy_change
 from commands.revisions import Revision
 from workflow.comparison import PairedTest, paired_test
 from workflow.errors import UserError
+from workflow.lockfile import md5_of_folder
 
 WIDE, TIGHT = [0.86, 0.88, 0.90], [0.8799, 0.88, 0.8801]
 DATA = "data/normalized.npz"
@@ -27,7 +28,9 @@ def revision(
     recipe: str = "a",
     recipes: dict[str, Any] | None = None,
     measured: dict[str, Any] | None = None,
-    measured_on: str = "0" * 32,
+    measured_on: str | None = None,
+    data: str = "0" * 32,
+    reported: str = "",
 ) -> Revision:
     """A workspace in which the pipeline has run.
 
@@ -41,6 +44,8 @@ def revision(
         recipes: all definitions.
         measured: those that were measured, if they are others.
         measured_on: the hash of the data; by default it is that of the run's.
+        data: that.
+        reported: the hash of the folder of runs, if the table is not of those that are there.
     """
     root.mkdir()
     subprocess.run(["git", "init", "-q", str(root)], check=True)
@@ -49,21 +54,22 @@ def revision(
     recipes = recipes or {recipe: {}}
     hashed = f"{seed:032}"
     model, predictions = ({"path": p, "md5": hashed} for p in ("model", "plots/predictions.csv"))
+    runs = {f"{name}.json": "0" * 32 for name in accuracies}
     stages: dict[str, Any] = {
-        "normalize": {"cmd": "normalize", "outs": [{"path": DATA, "md5": "0" * 32}]},
+        "normalize": {"cmd": "normalize", "outs": [{"path": DATA, "md5": data}]},
         "train": {"cmd": "train", "params": {"params.yaml": {"seed": seed}}, "outs": [model]},
         "evaluate": {"cmd": "evaluate", "deps": [model], "outs": [predictions]},
         "visualize": {"cmd": drawing, "deps": [predictions], "outs": []},
         "report": {
             "cmd": "report",
-            "deps": [{"path": "published/runs", "md5": f"{'0' * 32}.dir"}],
+            "deps": [{"path": "published/runs", "md5": reported or md5_of_folder(runs)}],
             "outs": [{"path": RESULTS, "md5": "0" * 32}],
         },
     }
     for name in accuracies:
         stages[f"reproduce@{name}"] = {
             "cmd": "reproduce",
-            "deps": [{"path": DATA, "md5": measured_on}],
+            "deps": [{"path": DATA, "md5": measured_on or data}],
             "params": {"params.yaml": {f"recipes.{name}": (measured or recipes)[name]}},
             "outs": [{"path": f"published/runs/{name}.json", "md5": "0" * 32}],
         }
@@ -123,15 +129,45 @@ def test_what_was_measured_on_other_data_or_of_another_definition_is_not_believe
     known = revision(tmp_path / "known", 1, TIGHT)
     foreign = revision(tmp_path / "foreign", 1, TIGHT, measured_on="1" * 32)
     old = revision(tmp_path / "old", 1, TIGHT, measured={"a": {"epochs": 9}})
+    # `make published` was interrupted before it wrote the table anew.
+    stale = revision(tmp_path / "stale", 1, TIGHT, reported=f"{'2' * 32}.dir")
     unknown = revision(tmp_path / "unknown", 1, TIGHT)
     lock = yaml.safe_load((unknown.root / "dvc.lock").read_text(encoding="utf-8"))
     del lock["stages"]["report"]
     (unknown.root / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
-    for revised in (foreign, old, unknown):
+    for revised in (foreign, old, stale, unknown):
         change = accuracy_change(revised, revised, 0.03, paired)
         assert change.kind == "unknown"
         assert "does not hold 3 other seeds of a, on these data: `make pub" in change.notes[0]
         assert accuracy_change(revised, known, 0.03, paired).kind == "real"
+
+
+def test_on_other_data_a_recipe_is_supposed_to_scatter_as_before_or_has_been_measured_anew(
+    tmp_path: Path, paired: PairedTest
+) -> None:
+    base = revision(tmp_path / "base", 1, TIGHT)
+    other = "1" * 32
+    head = revision(tmp_path / "head", 1, TIGHT, data=other, measured_on="0" * 32)
+    change = accuracy_change(base, head, 0.03, paired)
+    assert change.headline.endswith("if the seeds of a scatter as they do in the base.")
+    assert "does not hold 3 other seeds of a, on the data of the head" in change.notes[0]
+    change = accuracy_change(head, base, 0.03, paired)
+    assert change.headline.endswith("if the seeds of a scatter as they do in the head.")
+    anew = revision(tmp_path / "anew", 1, WIDE, data=other)
+    change = accuracy_change(base, anew, 0.03, paired)
+    assert change.kind == "within"
+    assert any("of a in the head has a standard deviation of 2.00" in n for n in change.notes)
+
+
+def test_a_file_of_other_seeds_that_nothing_wrote_makes_the_table_stale(
+    tmp_path: Path, paired: PairedTest
+) -> None:
+    side = revision(tmp_path / "side", 1, TIGHT)
+    assert accuracy_change(side, side, 0.03, paired).kind == "real"
+    (side.root / "published/runs").mkdir()
+    (side.root / "published/runs/b.json").touch()
+    stale = Revision(None, side.name, side.root)
+    assert accuracy_change(stale, stale, 0.03, paired).kind == "unknown"
 
 
 def test_a_number_is_the_same_however_it_is_written(tmp_path: Path, paired: PairedTest) -> None:

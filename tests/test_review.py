@@ -181,7 +181,7 @@ def test_a_commit_is_reviewed_as_its_workspace_is_and_in_the_same_bytes(
 ) -> None:
     from_workspace = review(repository, "seed")
     page = (repository.root / "review/index.html").read_bytes()
-    command = "<code>make reproduce</code> checks a commit"
+    command = "<code>make reproduce</code> does it, of a commit"
     assert command in from_workspace
     assert command in page.decode()
     assert review(repository, "seed") == from_workspace
@@ -473,6 +473,29 @@ def test_reproducing_says_that_it_leaves_out_what_is_not_committed(
     assert f"reproduce: {tip} alone: what has not been committed is not in it" in done.stdout
 
 
+def test_what_dvc_add_keeps_and_a_cache_elsewhere_are_no_obstacle(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    # Written down as a relative path, and committed for all who share it.
+    clone.run("dvc", "cache", "dir", "../common")
+    objects = tmp_path / "common/files/md5"
+    (clone.root / "source.bin").write_bytes(b"as it came")
+    clone.run("dvc", "add", "-q", "source.bin")
+    pipeline = clone.root / "dvc.yaml"
+    content = yaml.safe_load(pipeline.read_text(encoding="utf-8"))
+    content["stages"]["download"]["deps"].append("source.bin")
+    pipeline.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    clone.repro()
+    clone.commit("Keep a source")
+    assert (clone.command("check_lock").returncode, clone.command("verify").returncode) == (0, 0)
+    before = {path.name for path in objects.iterdir()}
+    done = clone.command("reproduce")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Stage 'train' is cached - skipping run" in done.stdout
+    assert {path.name for path in objects.iterdir()} == before
+
+
 def test_a_metric_forged_with_its_lock_is_caught_by_running(repository: SmallPipeline) -> None:
     checked_out(repository, "forged-with-lock")
     before = repository.run("git", "status", "--porcelain")
@@ -587,6 +610,44 @@ def test_a_result_that_a_commit_lacks_is_named(repository: SmallPipeline, tmp_pa
     assert done.returncode == 1
     assert "review: plots/sample.png is missing in " in done.stderr
     assert done.stderr.count("\n") == 1
+    clone.run("git", "rm", "-q", "metrics/test.json")
+    clone.commit("Drop a metric")
+    done = clone.command("check_metrics", "--base", "HEAD~2")
+    assert done.stderr.startswith(
+        "check-metrics: metrics/test.json is missing: run `dvc repro eval"
+    )
+    # What the lines advise brings all of it back.
+    lines = clone.command("check_lock").stdout
+    commands = re.findall(r"`(git restore .*?)`", lines)
+    assert len(commands) == 2
+    for command in commands:
+        clone.run(*command.split())
+    assert clone.command("check_lock").returncode == 0
+
+
+def test_a_pipeline_that_fails_on_a_clean_copy_is_no_reproduction(
+    repository: SmallPipeline, tmp_path: Path
+) -> None:
+    clone = repository.clone(tmp_path / "clone", "seed")
+    assert clone.command("reproduce").returncode == 0
+    assert "| Reproduced byte for byte on a clean copy | yes |" in review(clone, "seed")
+    away = SmallPipeline(clone.root, tmp_path / "nowhere")
+    done = away.command("reproduce", "--no-run-cache")
+    assert done.returncode == 1
+    report = review(clone, "seed")
+    failed = "| Reproduced byte for byte on a clean copy | **NO**: <code>dvc repro</code> fails on"
+    assert failed in report
+    assert "**But these results may not be those of code and params: see the checks.**" in report
+    page = (clone.root / "review/index.html").read_text(encoding="utf-8")
+    assert "But these results may not be those of code and params: see the checks." in page
+
+
+def test_a_review_that_fails_leaves_no_older_one(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "seed")
+    review(clone, "seed")
+    (clone.root / "metrics/test.json").write_text("{", encoding="utf-8")
+    assert clone.command("review").returncode == 1
+    assert not list((clone.root / "review").glob("*.[hm]*"))
 
 
 # The page.
