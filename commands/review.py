@@ -145,7 +145,7 @@ def _checks(base: Revision, head: Revision, metrics: list[MetricChange]) -> list
     result = _reproduction()
     name = "Reproduced byte for byte on a clean copy"
     if result is None or result.commit != (head.commit or tip) or (not head.commit and not clean):
-        checks.append(Check(name, None, ["`make reproduce` does it, of a commit"]))
+        checks.append(Check(name, None, ["run `make reproduce` once all is committed"]))
     elif not result.all_pipelines and others_have_changed(base, head):
         why = "another dvc.yaml than the root's gave something else: `make reproduce ALL=1` runs it"
         checks.append(Check(name, None, [why]))

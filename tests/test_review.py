@@ -181,7 +181,7 @@ def test_a_commit_is_reviewed_as_its_workspace_is_and_in_the_same_bytes(
 ) -> None:
     from_workspace = review(repository, "seed")
     page = (repository.root / "review/index.html").read_bytes()
-    command = "<code>make reproduce</code> does it, of a commit"
+    command = "run <code>make reproduce</code> once all is committed"
     assert command in from_workspace
     assert command in page.decode()
     assert review(repository, "seed") == from_workspace
