@@ -625,6 +625,21 @@ def test_a_result_that_a_commit_lacks_is_named(repository: SmallPipeline, tmp_pa
     assert clone.command("check_lock").returncode == 0
 
 
+def test_a_picture_may_come_and_go(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    for name, key in (("dvc.yaml", "plots"), ("dvc.lock", "outs")):
+        content = yaml.safe_load((clone.root / name).read_text(encoding="utf-8"))
+        written = content["stages"]["visualize"][key]
+        content["stages"]["visualize"][key] = [w for w in written if "sample.png" not in str(w)]
+        (clone.root / name).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    (clone.root / "plots/sample.png").unlink()
+    clone.commit("Draw less")
+    assert "\nGone: plots/sample.png.\n" in review(clone, "main", "--base", "HEAD~1")
+    back = review(clone, "main", "--base", "HEAD", "--head", "HEAD~1")
+    assert "\nNew: plots/sample.png.\n" in back
+    assert "Changed:" not in back
+
+
 def test_a_pipeline_that_fails_on_a_clean_copy_is_no_reproduction(
     repository: SmallPipeline, tmp_path: Path
 ) -> None:
