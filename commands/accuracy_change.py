@@ -62,13 +62,13 @@ class _Run:
         recipe: its name.
         definition: of the recipe.
         seed: of the run.
-        outs: the hash of all that its pipelines wrote, by path; the data are among them.
+        read: the hash of all that went into it, by path; the data are among that.
     """
 
     recipe: str
     definition: Any
     seed: Any
-    outs: Mapping[str, str]
+    read: Mapping[str, str]
 
 
 def accuracy_change(
@@ -190,8 +190,9 @@ def _run(revision: Revision) -> _Run:
     params = revision.params
     recipe = str(params.get("recipe", ""))
     definition = (params.get("recipes") or {}).get(recipe)
-    outs = {path: out.md5 for path, (_, out) in recorded_outs(revision.lock).items()}
-    return _Run(recipe, definition, params.get("seed"), outs)
+    stages = stages_behind(PREDICTIONS, revision.lock)
+    read = {dep.path: dep.md5 for name in stages for dep in revision.lock[name].deps}
+    return _Run(recipe, definition, params.get("seed"), read)
 
 
 def _spread(
@@ -246,10 +247,11 @@ def _speaks_of(revision: Revision, run: _Run) -> bool:
         params = stage.params.get(str(PARAMS_FILE), {})
         key = f"recipes.{run.recipe}"
         if (written or stage is writer) and key in params:
-            data = [dep for dep in stage.deps if dep.path in run.outs]
+            # What both read and Git does not keep, as it does the code.
+            data = [d for d in stage.deps if d.path in run.read and d.path not in revision.files]
             return (
                 bool(data)
-                and all(dep.md5 == run.outs[dep.path] for dep in data)
+                and all(dep.md5 == run.read[dep.path] for dep in data)
                 and bool(params[key] == run.definition)
                 and all(_has_read(writer, out, revision) for out in written)
             )

@@ -2,8 +2,8 @@
 
     python -m commands.reproduce [--head REV] [--base REV] [--all-pipelines] [--no-run-cache]
 
-The pipeline of the root is run; those of other dvc.yaml, which take minutes, if their dvc.lock
-are others than in the base.
+The pipeline of the root is run; each other dvc.yaml, which takes minutes, if its dvc.lock is
+another than in the base.
 """
 
 import argparse

@@ -12,6 +12,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
         run_cache: let a stage that has run on the same inputs before not run again.
 
     Raises:
-        UserError: a stage fails, or a source is neither in the cache nor in a remote.
+        UserError: a stage fails.
     """
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         copy = Path(folder, "copy")
@@ -220,9 +221,11 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
         (copy / ".dvc/cache").symlink_to(cache, target_is_directory=True)
         # Whatever the commit names, which might be relative to where it lies.
         (copy / ".dvc/config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
-        # What `dvc add` and `dvc import` keep no stage can make again.
-        if sources := sorted(name for name in head.files if name.endswith(".dvc")):
-            dvc("pull", *sources, folder=copy)
+        # What `dvc add` and `dvc import` keep, no stage can make again. Where it cannot be had,
+        # `dvc repro` says so.
+        if sources := _kept_by_dvc(head):
+            with suppress(UserError):
+                dvc("pull", *sources, folder=copy)
         outs = _outs(head, all_pipelines)
         for path in outs:
             remove(copy / path)
@@ -256,6 +259,19 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Tru
         outputs=len(outs.keys() | now.keys()),
         lock_is_same=lock_is_same,
         differences=differences,
+    )
+
+
+def _kept_by_dvc(head: Revision) -> list[str]:
+    """What stages read and none writes, and Git does not keep either."""
+    outs = recorded_outs(head.lock)
+    read = {dep.path for stage in head.lock.values() for dep in stage.deps if dep.path not in outs}
+    return sorted(
+        path
+        for path in read
+        if not path.startswith(("/", "../"))
+        and "://" not in path
+        and not any(f"{name}/".startswith(f"{path}/") for name in head.files)
     )
 
 

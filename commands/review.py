@@ -51,6 +51,7 @@ from commands.revisions import (
     dvc_range,
     git,
     metrics_difference,
+    missing_results_named,
     require_results,
     revision_arguments,
 )
@@ -85,8 +86,6 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
     if head.commit is None:
         load_params()
     require_results(head)
-    # What Git keeps since this change alone was in DVC's cache before.
-    require_results(base, but_for=head.files)
     old, new = read_predictions(base), read_predictions(head)
     predictions = compare_predictions(old, new, base, head) if old and new else None
     difference = new.accuracy - old.accuracy if old and new else None
@@ -95,7 +94,8 @@ def gather(base: Revision, head: Revision, base_reason: str) -> Review:
         load_rules(base, head),
         computed_intervals(predictions) if predictions else {},
     )
-    plots = compare_plots(base, head)
+    with missing_results_named(base):
+        plots = compare_plots(base, head)
     charts = dict(plots.charts)
     if predictions is not None:
         charts[f"{PREDICTIONS}: difference"] = confusion_difference(
@@ -147,7 +147,7 @@ def _checks(base: Revision, head: Revision, metrics: list[MetricChange]) -> list
     if result is None or result.commit != (head.commit or tip) or (not head.commit and not clean):
         checks.append(Check(name, None, ["run `make reproduce` once all is committed"]))
     elif not result.all_pipelines and others_have_changed(base, head):
-        why = "another dvc.yaml than the root's gave something else: `make reproduce ALL=1` runs it"
+        why = "a dvc.yaml beside the root's has another dvc.lock: `make reproduce ALL=1` runs it"
         checks.append(Check(name, None, [why]))
     else:
         checks.append(Check(name, not result.problems, result.problems, vouches=True))

@@ -8,7 +8,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -321,7 +322,7 @@ def metrics_difference(base: Revision, head: Revision) -> dict[str, dict[str, di
     """All metrics of two revisions: file, then metric, then `old`, `new` and `diff`.
 
     Raises:
-        UserError: one cannot be read. DVC would say so, but not which.
+        UserError: one is missing or cannot be read. DVC would say so, but not which.
     """
     for revision in (base, head):
         for path in recorded_outs(revision.lock):
@@ -332,9 +333,10 @@ def metrics_difference(base: Revision, head: Revision) -> dict[str, dict[str, di
                 raise UserError(
                     f"{path} of {revision.name}: not valid JSON ({error}): run `dvc repro`"
                 ) from None
-    difference: dict[str, dict[str, dict[str, Any]]] = dvc_json(
-        "metrics", "diff", "--all", *dvc_range(base, head)
-    )
+    with missing_results_named(base, head):
+        difference: dict[str, dict[str, dict[str, Any]]] = dvc_json(
+            "metrics", "diff", "--all", *dvc_range(base, head)
+        )
     return difference
 
 
@@ -374,18 +376,26 @@ def way_back(path: str, stage: str) -> str:
     return f"{remedy}, or take the committed one back with `{restore}`"
 
 
-def require_results(revision: Revision, but_for: Collection[str] = ()) -> None:
-    """Name a result that is missing; DVC would say no more than that something is.
+@contextmanager
+def missing_results_named(*revisions: Revision) -> Iterator[None]:
+    """Where DVC fails for want of a result, name it; DVC would say no more than that one is."""
+    try:
+        yield
+    except UserError:
+        for revision in revisions:
+            require_results(revision)
+        raise
+
+
+def require_results(revision: Revision) -> None:
+    """See that all results are there.
 
     Before a stage runs DVC deletes what it gave last, which stays away if the stage fails.
 
     Raises:
-        UserError: `dvc.lock` records a result, Git keeps it, and it is neither there nor in
-            `but_for`.
+        UserError: `dvc.lock` records a result, Git would keep it, and it is not there.
     """
     for path, stage in missing_results(revision).items():
-        if path in but_for:
-            continue
         if revision.commit is None:
             raise UserError(f"{path} is missing: {way_back(path, stage)}")
         raise UserError(

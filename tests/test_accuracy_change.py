@@ -57,7 +57,12 @@ def revision(
     runs = {f"{name}.json": "0" * 32 for name in accuracies}
     stages: dict[str, Any] = {
         "normalize": {"cmd": "normalize", "outs": [{"path": DATA, "md5": data}]},
-        "train": {"cmd": "train", "params": {"params.yaml": {"seed": seed}}, "outs": [model]},
+        "train": {
+            "cmd": "train",
+            "deps": [{"path": DATA, "md5": data}],
+            "params": {"params.yaml": {"seed": seed}},
+            "outs": [model],
+        },
         "evaluate": {"cmd": "evaluate", "deps": [model], "outs": [predictions]},
         "visualize": {"cmd": drawing, "deps": [predictions], "outs": []},
         "report": {

@@ -145,6 +145,8 @@ def test_a_misspelt_key_is_named_before_the_one_it_leaves_missing(tmp_path: Path
         ("seed: 010", "write 010 as a plain decimal number"),
         ("seed: 0x1F", "write 0x1F as a plain decimal number"),
         ("seed: 2024-13-45", "not valid YAML: month must be in 1..12"),
+        ("seed: !!bool maybe", "not valid YAML: 'maybe'"),
+        ("seed: !!set [1]", "not valid YAML: "),
         ("[" * 3000, "not valid YAML: maximum recursion depth exceeded"),
     ],
 )

@@ -101,6 +101,11 @@ def checked_out(repository: SmallPipeline, branch: str) -> SmallPipeline:
     return repository
 
 
+def short(repository: SmallPipeline, revision: str) -> str:
+    """The hash of a commit as it is shown."""
+    return repository.run("git", "rev-parse", "--short=7", revision).strip()
+
+
 def review(repository: SmallPipeline, branch: str, *arguments: str) -> str:
     """The Markdown report of a branch."""
     done = checked_out(repository, branch).command("review", *arguments)
@@ -159,7 +164,7 @@ def test_a_change_is_not_judged_by_the_tolerances_that_it_brings(
     repository.commit("Allow everything")
     done = repository.command("check_metrics")
     assert done.returncode == 1
-    main = repository.run("git", "rev-parse", "--short=7", "main").strip()
+    main = short(repository, "main")
     assert f"review.yaml has changed; judged by that of {main}" in done.stdout
     assert "metrics/test.json: accuracy: worse by" in done.stdout
     assert "| review.yaml as in the base | **NO**: it has changed;" in review(repository, "lenient")
@@ -469,8 +474,10 @@ def test_reproducing_says_that_it_leaves_out_what_is_not_committed(
     (clone.root / "NOTES").write_text("Words alone.\n", encoding="utf-8")
     done = clone.command("reproduce")
     assert done.returncode == 0, done.stdout + done.stderr
-    tip = clone.run("git", "rev-parse", "--short=7", "HEAD").strip()
-    assert f"reproduce: {tip} alone: what has not been committed is not in it" in done.stdout
+    assert (
+        f"reproduce: {short(clone, 'HEAD')} alone: what has not been committed is not in it"
+        in done.stdout
+    )
 
 
 def test_what_dvc_add_keeps_and_a_cache_elsewhere_are_no_obstacle(
@@ -623,6 +630,24 @@ def test_a_result_that_a_commit_lacks_is_named(repository: SmallPipeline, tmp_pa
     for command in commands:
         clone.run(*command.split())
     assert clone.command("check_lock").returncode == 0
+    clone.commit("Take both back")
+    for command in ("check_metrics", "review"):
+        done = clone.command(command, "--base", "HEAD~1")
+        assert f": metrics/test.json is missing in {short(clone, 'HEAD~1')}, wh" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_stage_that_is_removed_is_not_missed(repository: SmallPipeline, tmp_path: Path) -> None:
+    clone = repository.clone(tmp_path / "clone", "main")
+    clone.run("dvc", "stage", "add", "-q", "-n", "extra", "-o", "extra.bin", "echo 1 > extra.bin")
+    clone.run("dvc", "repro", "-q", "extra")
+    clone.commit("Add a stage")
+    clone.run("dvc", "remove", "extra")  # and from .gitignore what it wrote
+    (clone.root / "extra.bin").unlink()
+    clone.commit("Remove it again")
+    for command in ("check_metrics", "review"):
+        done = clone.command(command, "--base", "HEAD~1")
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_picture_may_come_and_go(repository: SmallPipeline, tmp_path: Path) -> None:

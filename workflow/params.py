@@ -227,14 +227,14 @@ for _tag, (_pattern, _begins) in _YAML_1_2.items():
 
 
 def parse_yaml(text: str | bytes) -> Any:
-    """Read YAML as plain data: what DVC reads, or an error.
+    """Read YAML as plain data, text and numbers as DVC reads them.
 
     Raises:
         yaml.YAMLError: it is none, holds a key twice, or a number that is not plainly decimal.
     """
     try:
         return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  it is a SafeLoader
-    except (AttributeError, RecursionError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         # Such as a date of the thirteenth month, which PyYAML does not foresee.
         raise yaml.YAMLError(str(error)) from None
 
