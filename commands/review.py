@@ -53,6 +53,7 @@ from commands.revisions import (
     metrics_difference,
     missing_results_named,
     require_results,
+    resolve,
     revision_arguments,
 )
 from workflow.params import PARAMS_FILE, load_params
@@ -133,7 +134,7 @@ def _params_first(files: dict[str, Any]) -> list[tuple[str, Any]]:
 def _checks(base: Revision, head: Revision, metrics: list[MetricChange]) -> list[Check]:
     """What CI asks of a change, as far as it can be told here."""
     checks = []
-    clean, tip = _is_clean(), git("rev-parse", "HEAD").decode().strip()
+    clean, tip = _is_clean(), resolve("HEAD").commit
     if head.commit is None or (clean and head.commit == tip):
         stale = stale_stages(head)
         checks.append(Check("dvc.lock fits code and params", not stale, stale, vouches=True))
@@ -168,8 +169,8 @@ def _place(head: Revision) -> str:
     """Which commit the head is, or comes from, in words."""
     if head.commit is not None:
         return f"commit {head.name}, as asked for"
-    tip = git("rev-parse", "--short=7", "HEAD").decode().strip()
-    return f"the workspace, commit {tip}" + ("" if _is_clean() else " and what has changed since")
+    since = "" if _is_clean() else " and what has changed since"
+    return f"the workspace, commit {resolve('HEAD').name}{since}"
 
 
 def _stages(base: Revision, head: Revision) -> list[StageChange]:

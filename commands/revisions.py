@@ -367,7 +367,7 @@ def way_back(path: str, stage: str) -> str:
     """What to do where the workspace lacks a result that Git keeps."""
     remedy = f"run `dvc repro {shlex.quote(stage)}`"
     source = ""
-    if path not in git("ls-tree", "-r", "-z", "--name-only", "HEAD").decode().split("\0"):
+    if path not in resolve("HEAD").files:
         deleted = git("log", "-1", "--format=%h", "--diff-filter=D", "--", path).decode().strip()
         if not deleted:
             return f"{remedy}, and commit it"

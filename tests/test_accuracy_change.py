@@ -164,6 +164,16 @@ def test_on_other_data_a_recipe_is_supposed_to_scatter_as_before_or_has_been_mea
     assert any("of a in the head has a standard deviation of 2.00" in n for n in change.notes)
 
 
+def test_data_that_no_stage_writes_are_data_too(tmp_path: Path, paired: PairedTest) -> None:
+    known = revision(tmp_path / "known", 1, TIGHT)
+    foreign = revision(tmp_path / "foreign", 1, TIGHT, measured_on="1" * 32)
+    for side, kind in ((known, "real"), (foreign, "unknown")):
+        lock = yaml.safe_load((side.root / "dvc.lock").read_text(encoding="utf-8"))
+        del lock["stages"]["normalize"]  # as of `dvc add`, which no lock speaks of
+        (side.root / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+        assert accuracy_change(side, side, 0.03, paired).kind == kind
+
+
 def test_a_file_of_other_seeds_that_nothing_wrote_makes_the_table_stale(
     tmp_path: Path, paired: PairedTest
 ) -> None:

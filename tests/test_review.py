@@ -487,8 +487,9 @@ def test_what_dvc_add_keeps_and_a_cache_elsewhere_are_no_obstacle(
     # Written down as a relative path, and committed for all who share it.
     clone.run("dvc", "cache", "dir", "../common")
     objects = tmp_path / "common/files/md5"
-    (clone.root / "source.bin").write_bytes(b"as it came")
-    clone.run("dvc", "add", "-q", "source.bin")
+    for name in ("source.bin", "unread.bin"):
+        (clone.root / name).write_bytes(f"as {name} came".encode())
+        clone.run("dvc", "add", "-q", name)
     pipeline = clone.root / "dvc.yaml"
     content = yaml.safe_load(pipeline.read_text(encoding="utf-8"))
     content["stages"]["download"]["deps"].append("source.bin")
@@ -496,6 +497,9 @@ def test_what_dvc_add_keeps_and_a_cache_elsewhere_are_no_obstacle(
     clone.repro()
     clone.commit("Keep a source")
     assert (clone.command("check_lock").returncode, clone.command("verify").returncode) == (0, 0)
+    # Nobody needs it, so that it may be away.
+    unread = md5_of(clone.root / "unread.bin")
+    (objects / unread[:2] / unread[2:]).unlink()
     before = {path.name for path in objects.iterdir()}
     done = clone.command("reproduce")
     assert done.returncode == 0, done.stdout + done.stderr
