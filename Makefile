@@ -7,14 +7,15 @@ LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-in
 # Commands of the environment come first; DVC starts the stages with this `python`.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
+# With it, Python would not look for `stages` and `commands` here.
+unexport PYTHONSAFEPATH
+
 # An environment cannot be moved: its programs name the folder that they were made in.
-ifeq ($(shell test ! -f $(VENV)/bin/dvc || grep -cF '$(CURDIR)/$(VENV)/bin/python' $(VENV)/bin/dvc),0)
-$(shell rm -rf $(VENV))
-endif
+$(shell test ! -s $(VENV)/ready || test "$$(cat $(VENV)/ready)" = "$$(pwd -P)" || rm -rf $(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro published verify bench review check-lock reproduce check-metrics ci \
-  browser test lock clean
+.PHONY: help setup repro resolve verify bench review check-lock reproduce check-metrics ci \
+  browser lint test test-all fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,25 +23,23 @@ help: ## list the targets
 setup: $(VENV)/ready $(PLOTS_PAGE) ## make the environment alone
 
 repro: $(VENV)/ready $(PLOTS_PAGE) ## set up, run what is out of date of the pipeline, show the result
-	@python -m commands.check_params
+	@python -m commands check-params
 	dvc repro
 	@echo
 	@dvc metrics show --precision 4 --md metrics/test.json
+	@test -z "$$(git status --porcelain dvc.lock metrics plots)" || echo "To keep these results, \`git add params.yaml dvc.lock metrics plots\` and commit: DVC's hint leaves some out"
+	@python -m commands check-lock --outlook
 	@echo "Pictures: plots/*.png"
 	@echo "Change params.yaml, run it again, and compare: . $(VENV)/bin/activate && dvc metrics diff"
 
-published: $(VENV)/ready ## reproduce the tutorials' results: every recipe with every seed
-	@test -f published/dvc.yaml || \
-	  { echo "no published/dvc.yaml: take the folder back with git, if seeds are to be measured"; exit 1; }
-	@python -m commands.check_params
-	dvc repro published/dvc.yaml
-	@cat published/table.md
+resolve: $(VENV)/ready ## after a merge, once params.yaml is resolved by hand: make the results anew
+	python -m commands resolve
 
 verify: $(VENV)/ready ## hash results and cache again: is a byte damaged? is dvc.lock up to date?
-	python -m commands.verify
-	python -m commands.check_lock
+	python -m commands verify
+	python -m commands check-lock
 
-bench: $(VENV)/ready ## time the pipeline beside the tutorials' script (6 to 12 minutes)
+bench: $(VENV)/ready ## time the pipeline beside the tutorials' script and `model.fit` (10 to 20 minutes)
 	dvc repro --quiet download
 	python -m benchmarks
 
@@ -50,32 +49,43 @@ HEAD ?= workspace
 export BASE HEAD
 
 review: $(VENV)/ready ## report what changed since BASE, and whether it is real: review/
-	python -m commands.review --base "$$BASE" --head "$$HEAD"
+	python -m commands write-review --base "$$BASE" --head "$$HEAD"
 
 check-lock: $(VENV)/ready ## does dvc.lock fit code, params and results? needs no data
-	python -m commands.check_lock
+	python -m commands check-lock
 
-# published/, and every other dvc.yaml, takes part if its dvc.lock is another than in BASE; ALL=1
-# runs it in any case. FRESH=1 believes no run cache.
+# Every other dvc.yaml takes part if its dvc.lock is another than in BASE; ALL=1 runs it in any case.
+# Every stage is run. CACHED=1 takes those with known inputs from DVC's run cache: quick, no proof.
+REPRODUCE_OPTIONS = $(if $(ALL),--all-pipelines) $(if $(CACHED),$(if $(FRESH),,--run-cache))
+
 reproduce: $(VENV)/ready ## run the pipeline on a clean copy of HEAD: the same bytes?
-	python -m commands.reproduce --base "$$BASE" $(if $(ALL),--all-pipelines) $(if $(FRESH),--no-run-cache)
+	python -m commands reproduce --base "$$BASE" $(REPRODUCE_OPTIONS)
 
 check-metrics: $(VENV)/ready ## has a metric got worse than review.yaml allows?
-	python -m commands.check_metrics --base "$$BASE" --head "$$HEAD"
+	python -m commands check-metrics --base "$$BASE" --head "$$HEAD"
 
-# One at a time and in this order; each is made even if another fails.
-ci: $(VENV)/ready ## all that CI asks of a change, and the report
-	@status=0; for step in check-lock reproduce check-metrics review; do \
-	  $(MAKE) --no-print-directory $$step || status=1; done; exit $$status
+ci: $(VENV)/ready ## check-lock, reproduce, check-metrics and review, each even if another fails
+	python -m commands ci --base "$$BASE" --head "$$HEAD" $(REPRODUCE_OPTIONS)
 
 browser: $(VENV)/ready ## fetch the headless browser of the tests, without root
-	python -m tests.browser
+	python -m tests.review.browser
 
-test: $(VENV)/ready ## set up, then lint, type-check and run all tests
+lint: $(VENV)/ready
 	ruff check
 	ruff format --check
 	mypy
-	pytest
+
+# In two processes, which suits the smallest machines; each takes one test at a time, since some of
+# them take minutes.
+test: lint ## set up, then lint, type-check and run the tests that take seconds (under 5 minutes)
+	pytest -m "not slow" -n 2 --maxschedchunk 1 --durations 15
+
+test-all: lint ## the same with the tests that take minutes: emulated processors, this README
+	pytest -n 2 --maxschedchunk 1 --durations 40
+
+# Each of the 14 tests takes as many cases.
+fuzz: $(VENV)/ready ## a million damaged files, each of which must be read or named in one line (hours)
+	FUZZ_CASES="$${FUZZ_CASES:-75000}" pytest -n 2 -m slow tests/project/test_fuzz.py
 
 $(VENV)/ready: requirements/all.lock requirements/uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -86,16 +96,19 @@ $(VENV)/ready: requirements/all.lock requirements/uv.lock
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 	$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python --require-hashes --compile-bytecode requirements/all.lock
-	@touch $@
+	@pwd -P > $@
 
 # The page of `dvc plots`, which opens without a network.
-$(PLOTS_PAGE): requirements/all.lock commands/offline_plots.py commands/plots.py | $(VENV)/ready
-	@python -m commands.offline_plots
+$(PLOTS_PAGE): requirements/all.lock commands/plots_page.py commands/review/charts.py | $(VENV)/ready
+	@python -m commands plots-page
 
 lock: $(VENV)/ready ## write the lock files anew from pyproject.toml
 	uv pip compile $(LOCK) pyproject.toml -o requirements/pipeline.lock $(UPGRADE)
 	uv pip compile $(LOCK) pyproject.toml --group dev -c requirements/pipeline.lock -o requirements/all.lock $(UPGRADE)
 	grep -A 30 '^uv==' requirements/all.lock | awk 'NR == 1 || /--hash/ {print} NR > 1 && !/--hash/ {exit}' > requirements/uv.lock
 
+# A folder with a pipeline of its own brings its targets along.
+-include */targets.mk
+
 clean: ## delete results and environment; DVC's cache stays
-	rm -rf data models $(VENV)
+	rm -rf $(filter-out data/README.md,$(wildcard data/* data/.partial.*)) models $(VENV)

@@ -1,26 +1,24 @@
-"""Validate the params and the `dvc.lock` of both pipelines before DVC reads them.
+"""Check the params, the recipes and every `dvc.lock` before DVC reads them.
 
-DVC takes a recipe that is not there for a missing param and cannot say which ones there are,
-without `published/params.yaml` it runs no pipeline at all, and where an interrupt has left it an
-empty `dvc.lock` it names no way back.
+Where a recipe is missing DVC speaks of a missing param and cannot say which recipes there are,
+and where an interrupt has left it an empty `dvc.lock` it does not say how to restore it.
 """
 
-from commands.main import run_command
-from workflow.lockfile import LOCK_FILE, read_lock
-from workflow.params import load_params
-from workflow.published_params import PUBLISHED_FILE, load_published
+import argparse
+
+from commands.review.dvc import WORKSPACE
+from commands.review.revisions import Revision
+from workflow.core.params import load_params
+from workflow.model.recipe import load_recipe
 
 
-def check_params() -> int:
-    """Leave with status 1 and one line unless the files are valid."""
+def main(arguments: list[str]) -> int:
+    """Check all of it; one that cannot be used raises a UserError."""
+    parser = argparse.ArgumentParser(prog="python -m commands check-params", description=__doc__)
+    parser.parse_args(arguments)
     params = load_params()
-    for lock in (LOCK_FILE, PUBLISHED_FILE.with_name(LOCK_FILE.name)):
-        if lock.exists():
-            read_lock(lock)
-    if PUBLISHED_FILE.with_name("dvc.yaml").exists():
-        load_published(params)
+    for name in params.recipes:
+        load_recipe(params, name)
+    # Reading them is the check.
+    _ = Revision(None, WORKSPACE).lock
     return 0
-
-
-if __name__ == "__main__":
-    run_command("check-params", check_params)

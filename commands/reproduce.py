@@ -1,82 +1,99 @@
 """Run the pipeline on a clean copy of a commit; fail unless every output comes out as committed.
 
-    python -m commands.reproduce [--head REV] [--base REV] [--all-pipelines] [--no-run-cache]
-
-The pipeline of the root is run; each other dvc.yaml, which takes minutes, if its dvc.lock is
-another than in the base.
+The pipeline of the root is run; each other dvc.yaml, which takes minutes, only if its dvc.lock
+differs from that of the base. Every stage runs: what `dvc commit` has put into a cache, nobody
+need have computed.
 """
 
 import argparse
-from pathlib import Path
 
-from commands.main import run_command
-from commands.reproduction import Reproduction, others_have_changed, reproduce
-from commands.revisions import Revision, git, resolve, resolve_base
-from workflow.errors import UserError
-from workflow.files import write_json, written_whole
-from workflow.progress import say
+from commands.review.change import Change, change_parser
+from commands.review.reproduction import (
+    RESULT,
+    Reproduction,
+    reproduce,
+    write_result,
+)
+from commands.review.revisions import Revision, git, resolve
+from workflow.core.errors import UserError
+from workflow.core.progress import say
 
-# Read by `commands.review`, which shows it if it speaks of the same commit.
-RESULT = Path("review/reproduction.json")
+
+def main(arguments: list[str]) -> int:
+    """Read the command line and reproduce."""
+    parser = change_parser("reproduce", __doc__, head="HEAD")
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    change = Change(options.base, options.head)
+    return check(change, options.all_pipelines, options.run_cache)
 
 
-def main() -> int:
-    """Reproduce, write the result for the review, and print each output that differs."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--head", default="HEAD", metavar="REV", help="the commit (default: HEAD)")
-    parser.add_argument("--base", metavar="REV", help="as of `commands.review`")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how much is run."""
     parser.add_argument(
         "--all-pipelines", action="store_true", help="run every dvc.yaml in any case"
     )
     parser.add_argument(
-        "--no-run-cache", action="store_true", help="run each stage, known inputs or not"
+        "--run-cache",
+        action="store_true",
+        help="believe DVC's run cache where it knows a stage's inputs: quick, and no proof",
     )
-    arguments = parser.parse_args()
-    head = resolve(arguments.head)
+
+
+def check(change: Change, all_pipelines: bool, run_cache: bool) -> int:
+    """Reproduce the head, keep the result for the review, and print each output that differs.
+
+    Returns:
+        The status: 1 if there is any.
+
+    Raises:
+        UserError: the head is no commit, or the pipeline fails.
+    """
+    head = change.head
     if head.commit is None:
         raise UserError("the workspace is no commit: commit first, or run `dvc repro`")
-    all_pipelines = arguments.all_pipelines or _others_have_changed(arguments.base or None, head)
-    if arguments.head == "HEAD" and git("status", "--porcelain"):
+    all_pipelines = all_pipelines or change.changes_other_pipelines
+    if head.commit == resolve("HEAD").commit and git("status", "--porcelain"):
         say(f"reproduce: {head.name} alone: what has not been committed is not in it")
-    RESULT.unlink(missing_ok=True)  # what an earlier run found may be true no more
+    RESULT.unlink(missing_ok=True)  # what an earlier run found may no longer be true
     try:
-        result = reproduce(head, all_pipelines, not arguments.no_run_cache)
+        result = _reproduced_from_cache(head, all_pipelines) if run_cache else None
+        if result is None:
+            result = reproduce(head, all_pipelines)
     except UserError as error:
-        failed = Reproduction(
-            commit=str(head.commit), all_pipelines=all_pipelines, failure=str(error)
+        write_result(
+            Reproduction(
+                commit=head.commit,
+                all_pipelines=all_pipelines,
+                every_stage_ran=True,
+                failure=str(error),
+            )
         )
-        _write(failed)
         raise
-    _write(result)
+    write_result(result)
     for problem in result.problems:
         say(f"reproduce: {problem}")
     if result.problems:
-        say("reproduce: run `dvc repro --all-pipelines` and commit what it changes")
+        say("reproduce: run `dvc repro --all-pipelines --no-run-cache` and commit what it changes")
         return 1
     say(f"reproduce: dvc.lock and all {result.outputs} outputs of {head.name}, byte for byte")
-    if not arguments.no_run_cache:
+    if not result.every_stage_ran:
         say(
-            "reproduce: a stage that has run before on the same inputs came from the run cache;"
-            " `make reproduce FRESH=1` runs each"
+            "reproduce: this vouches for nothing: stages with known inputs came from the run cache,"
+            " which whoever can write it can forge; `make reproduce` runs each"
         )
+    elif run_cache:
+        say("reproduce: every stage ran; DVC's run cache is wrong: delete .dvc/cache/runs")
     return 0
 
 
-def _write(result: Reproduction) -> None:
-    with written_whole(RESULT) as partial:
-        write_json(partial, result.model_dump())
-
-
-def _others_have_changed(base: str | None, head: Revision) -> bool:
-    """Whether the lock of another pipeline has changed; not if there is nothing before the head."""
+def _reproduced_from_cache(head: Revision, all_pipelines: bool) -> Reproduction | None:
+    """What the run cache gives, if that is what is committed; only a run can tell who is wrong."""
     try:
-        before, _ = resolve_base(base, head)
-    except UserError:
-        if base:
-            raise
-        return False
-    return others_have_changed(before, head)
-
-
-if __name__ == "__main__":
-    run_command("reproduce", main)
+        result = reproduce(head, all_pipelines, run_cache=True)
+        if not result.problems:
+            return result
+        say("reproduce: the run cache has other results; running every stage, to tell whose")
+    except UserError as error:
+        say(f"reproduce: from the cache, {error}; running every stage, to tell why")
+    return None

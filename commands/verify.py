@@ -11,20 +11,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands.main import run_command
-from commands.revisions import WORKSPACE, cache_folder, git, is_kept_in_git, resolve
-from workflow.errors import UserError
-from workflow.lockfile import (
+from commands.review.dvc import (
+    WORKSPACE,
+    cache_folder,
+    repro_command,
+    run_hash,
+    wrong_sizes,
+)
+from commands.review.lockfile import (
     FOLDER_SUFFIX,
-    LOCK_FILE,
     LockedFile,
     LockedStage,
     hashes_in_folder,
     md5_of,
     md5_of_bytes,
     object_path,
+    pipeline_of,
 )
-from workflow.progress import progress_bar, say
+from commands.review.revisions import git, is_kept_in_git, resolve
+from workflow.core import paths
+from workflow.core.errors import UserError
+from workflow.core.progress import counted, progress_bar, say
+from workflow.core.yaml import InvalidYamlError, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Damage:
         file: in the workspace or in the cache.
         stage: that wrote it, by its address, or None where no lock file mentions it.
         repair: the command that brings the right bytes back.
-        what: is wrong with it.
+        what: what is wrong with it.
     """
 
     file: Path
@@ -48,23 +56,34 @@ class Damage:
         return f"{self.file} ({whose}) {self.what}: {self.repair}"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Print what is damaged, one line each: status 1; or say that all is well."""
-    argparse.ArgumentParser(prog="python -m commands.verify", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="python -m commands verify", description=__doc__)
+    parser.parse_args(arguments)
     workspace = resolve(WORKSPACE)
-    for pipeline in (Path(name) for name in sorted(workspace.files)):
-        if pipeline.name != "dvc.yaml":
-            continue
-        lock = pipeline.with_name(LOCK_FILE.name)
-        if not lock.is_file():
-            repro = "dvc repro" if lock == LOCK_FILE else f"dvc repro {shlex.quote(str(pipeline))}"
-            raise UserError(f"{lock} is missing: run `{repro}`")
+    for name in sorted(workspace.files):
+        lock = Path(name).with_name(paths.LOCK.name)
+        if Path(name).name == paths.PIPELINE.name and not lock.is_file():
+            raise UserError(f"{lock} is missing: run `{repro_command(name)}`")
     stages = workspace.lock
     cache = cache_folder()
     # Listed one by one, since a pattern would pass over folders that cannot be read.
     folders = sorted((cache / "files" / "md5").glob("??"))
     objects = [file for folder in folders for file in sorted(folder.iterdir())]
-    damages = [*damaged_objects(objects, cache, stages), *damaged_outputs(stages, cache)]
+    # DVC writes an entry beside its place, under another name, before it is whole.
+    runs = [file for file in sorted((cache / "runs").glob("??/*/*")) if len(file.name) == 64]
+    damages: list[Damage | str] = [
+        *damaged_objects(objects, cache, stages),
+        *damaged_runs(runs),
+        *damaged_outputs(stages, cache),
+    ]
+    # Of what is damaged, another size says nothing new.
+    damages = damages or [
+        f"{paths.LOCK} records of {path} in stage {stage} {what}: `git restore {paths.LOCK}`, or"
+        f" `{repro_command(stage, '--force')}`"
+        for stage, path, what in wrong_sizes()
+    ]
+    damages = damages or [*runs_of_wrong_sizes(runs, cache)]
     for damage in damages:
         say(f"verify: {damage}")
     if damages:
@@ -72,9 +91,12 @@ def main() -> int:
     outputs = [Path(out.path) for stage in stages.values() for out in stage.outs]
     missing = [str(path) for path in outputs if not path.exists()]
     if missing:
-        say(f"verify: not there, to be had by `dvc checkout` or `dvc repro`: {', '.join(missing)}")
+        say(f"verify: not there: {', '.join(missing)}: `dvc checkout` or `dvc repro` brings them")
     hashed = len(outputs) - len(missing)
-    say(f"verify: {hashed} outputs and {len(objects)} cache objects are as recorded")
+    say(
+        f"verify: {counted(hashed, 'output')}, {counted(len(objects), 'cache object')} and"
+        f" {counted(len(runs), 'run')} are as recorded"
+    )
     return 0
 
 
@@ -96,10 +118,44 @@ def damaged_objects(
                 drop = f"rm -f {shlex.quote(str(file))}"
                 if recorded in owners:
                     name, path = owners[recorded]
-                    yield Damage(file, name, f"{drop} && {_made_again(name, path)}")
+                    yield Damage(file, name, f"{drop} && {_remake_command(name, path)}")
                 else:
                     yield Damage(file, None, drop)
             bar.update()
+
+
+def damaged_runs(runs: list[Path]) -> Iterator[Damage]:
+    """Hash each entry of the run cache, by which DVC knows results without running a stage."""
+    for file in runs:
+        try:
+            whole = run_hash(parse_yaml(file.read_bytes())) == file.name
+        except (InvalidYamlError, TypeError, AttributeError):  # it is no record of a stage
+            whole = False
+        if not whole:
+            yield Damage(file, None, f"rm -f {shlex.quote(str(file))}")
+
+
+def runs_of_wrong_sizes(runs: list[Path], cache: Path) -> Iterator[Damage]:
+    """Compare the sizes in each entry of the run cache, which its name leaves out, with the cache.
+
+    Args:
+        runs: whole but for that.
+        cache: whose objects are whole.
+    """
+    for file in runs:
+        entry = parse_yaml(file.read_bytes())
+        for item in [*entry.get("deps", []), *entry.get("outs", [])]:
+            recorded = object_path(cache, item.get("md5", ""))
+            is_folder = recorded.suffix == FOLDER_SUFFIX
+            hashes = hashes_in_folder(recorded) if is_folder else [item.get("md5", "")]
+            objects = [object_path(cache, md5) for md5 in hashes]
+            if not all(path.is_file() for path in [recorded, *objects]):
+                continue  # sources are not in the cache, and `dvc gc` deletes from it
+            found = {"size": sum(path.stat().st_size for path in objects), "nfiles": len(objects)}
+            if any(item.get(name, number) != number for name, number in found.items()):
+                drop = f"rm -f {shlex.quote(str(file))}"
+                yield Damage(file, None, drop, f"records a wrong size of {item['path']}")
+                break
 
 
 def damaged_outputs(stages: dict[str, LockedStage], cache: Path) -> Iterator[Damage]:
@@ -112,11 +168,13 @@ def damaged_outputs(stages: dict[str, LockedStage], cache: Path) -> Iterator[Dam
             path = Path(out.path)
             if path.is_symlink() and not path.exists():
                 drop = f"rm -f {shlex.quote(out.path)}"
-                yield Damage(path, name, f"{drop} && {_back(name, out)}", "is a link to nothing")
+                yield Damage(
+                    path, name, f"{drop} && {_restore_command(name, out)}", "is a link to nothing"
+                )
                 continue
             if not path.exists():
                 if is_kept_in_git(out.path):
-                    yield Damage(path, name, _back(name, out), "is missing")
+                    yield Damage(path, name, _restore_command(name, out), "is missing")
                 continue
             try:
                 found = md5_of(path)
@@ -126,10 +184,10 @@ def damaged_outputs(stages: dict[str, LockedStage], cache: Path) -> Iterator[Dam
             if found != out.md5:
                 known = all(object_path(cache, md5).exists() for md5 in (found, out.md5))
                 what = "is of another run" if known else Damage.what
-                yield Damage(path, name, _back(name, out, checkout=known), what)
+                yield Damage(path, name, _restore_command(name, out, checkout=known), what)
 
 
-def _back(stage: str, out: LockedFile, checkout: bool = True) -> str:
+def _restore_command(stage: str, out: LockedFile, checkout: bool = True) -> str:
     """The command that brings an output back: from Git, from the cache, or by making it again.
 
     Args:
@@ -146,15 +204,9 @@ def _back(stage: str, out: LockedFile, checkout: bool = True) -> str:
         return f"git restore --staged --worktree {path}"
     if checkout and not is_kept_in_git(out.path):
         return f"dvc checkout {path}"
-    return _made_again(stage, out.path)
+    return _remake_command(stage, out.path)
 
 
-def _made_again(stage: str, path: str) -> str:
-    """The command that makes an output again; `dvc repro` alone knows the root's pipeline only."""
-    pipeline = stage.rpartition(":")[0]
-    repro = f"dvc repro {shlex.quote(pipeline)}" if pipeline else "dvc repro"
-    return f"rm -rf {shlex.quote(path)} && {repro}"
-
-
-if __name__ == "__main__":
-    run_command("verify", main)
+def _remake_command(stage: str, path: str) -> str:
+    """The command that makes an output again."""
+    return f"rm -rf {shlex.quote(path)} && {repro_command(pipeline_of(stage))}"

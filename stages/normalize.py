@@ -1,57 +1,92 @@
 """Normalize the images as the tutorials do, `x / 255`, and put all arrays into one file."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow.dataset import Blocks, write_arrays
-from workflow.errors import UserError
-from workflow.idx import IdxArray, read_idx
-from workflow.params import Params
-from workflow.progress import say
-from workflow.stage import Outputs, run_stage
+from workflow.core import paths
+from workflow.core.classes import write_class_names
+from workflow.core.errors import UserError
+from workflow.core.params import Idx, Params, Pictures
+from workflow.core.progress import say, some
+from workflow.core.stage import Outputs
+from workflow.data.folders import DataSet, Split, read_data_set, scratch_file
+from workflow.data.idx import IdxArray, read_images, read_labels
+from workflow.data.npz import Blocks, write_arrays
 
-RAW = Path("data/raw")
 IMAGES_AT_A_TIME = 1000
 
 
-def normalize(params: Params, outputs: Outputs) -> None:
-    """Write `data/normalized.npz`: images float32 in [0, 1], labels uint8, train and test."""
-    files, classes = params.data.files, params.data.class_names
-    train_images = read_idx(RAW / files.train_images.name, dimensions=3)
-    train_labels = read_idx(RAW / files.train_labels.name, dimensions=1)
-    test_images = read_idx(RAW / files.test_images.name, dimensions=3)
-    test_labels = read_idx(RAW / files.test_labels.name, dimensions=1)
+def run(params: Params, outputs: Outputs) -> None:
+    """Write `data/normalized.npz` and `data/classes.json`.
 
-    check_labels(train_images, train_labels, files.train_labels.name, classes)
-    check_labels(test_images, test_labels, files.test_labels.name, classes)
-    without = np.setdiff1d(np.arange(len(classes)), train_labels)
-    if len(without):
-        names = ", ".join(classes[label] for label in without)
-        say(f"normalize: no training image is of the class {names}: no need to name it")
-    if train_images.shape[1:] != test_images.shape[1:]:
-        raise UserError(
-            f"{files.test_images.name}: images of {test_images.shape[1:]} pixels, but"
-            f" {files.train_images.name} has {train_images.shape[1:]}: they must be the same"
-        )
+    The images are float32 in [0, 1], the labels uint8, both for training and for testing.
+    """
+    if isinstance(params.data, Pictures):
+        with scratch_file() as store:
+            write(read_data_set(paths.RAW, params.data, store), outputs)
+    else:
+        write(read_files(params.data), outputs)
+
+
+def write(data: DataSet, outputs: Outputs) -> None:
+    """Write a data set, and say what is in it."""
+    classes = data.class_names
+    for split, labels in data.labels.items():
+        if absent := [classes[n] for n in np.setdiff1d(np.arange(len(classes)), labels)]:
+            say(f"normalize: classes without a {split}ing image: {some(absent)}")
     # Uncompressed: the same bytes everywhere, and any row can be read without the others.
-    arrays: dict[str, NDArray[np.uint8] | Blocks] = {
-        "train_images": scaled(RAW / files.train_images.name, train_images),
-        "train_labels": train_labels,
-        "test_images": scaled(RAW / files.test_images.name, test_images),
-        "test_labels": test_labels,
-    }
-    write_arrays(outputs.path("data/normalized.npz"), arrays)
+    arrays: dict[str, NDArray[np.uint8] | Blocks] = {}
+    for split in data.images:
+        arrays |= {f"{split}_images": data.images[split], f"{split}_labels": data.labels[split]}
+    write_arrays(outputs.path(paths.NORMALIZED), arrays)
+    write_class_names(outputs.path(paths.CLASSES), classes)
+    _, height, width, *channels = data.images["train"].shape
+    counts = {split: len(labels) for split, labels in data.labels.items()}
     say(
-        f"normalize: {len(train_images)} training and {len(test_images)} test images of"
-        f" {train_images.shape[1]} × {train_images.shape[2]} pixels, {len(classes)} classes"
+        f"normalize: {counts['train']} training and {counts['test']} test images of {height} ×"
+        f" {width} pixels{' in colour' if channels else ''}, {len(classes)} classes"
     )
 
 
-def scaled(path: Path, images: IdxArray) -> Blocks:
-    """Bring (n, height, width) uint8 pixels to float32 in [0, 1], some images at a time.
+def read_files(data: Idx) -> DataSet:
+    """Read the four IDX files.
+
+    Raises:
+        UserError: one is damaged, they do not belong together, or a label has no name.
+    """
+    files = data.files
+    images: dict[Split, IdxArray] = {}
+    labels: dict[Split, NDArray[np.uint8]] = {}
+    blocks: dict[Split, Blocks] = {}
+    pairs: Mapping[Split, tuple[str, str]] = {
+        "train": (files.train_images.name, files.train_labels.name),
+        "test": (files.test_images.name, files.test_labels.name),
+    }
+    for split, (of_images, of_labels) in pairs.items():
+        images[split] = read_images(paths.RAW / of_images)
+        labels[split] = checked_labels(
+            images[split], read_labels(paths.RAW / of_labels), of_labels, data
+        )
+        blocks[split] = scaled(paths.RAW / of_images, images[split], data.transpose)
+    if images["train"].shape[1:] != images["test"].shape[1:]:
+        raise UserError(
+            f"{files.test_images.name}: images of {images['test'].shape[1:]} pixels, but"
+            f" {files.train_images.name} has {images['train'].shape[1:]}: they must be the same"
+        )
+    if not data.first_label and all(of_split.all() for of_split in labels.values()):
+        say(
+            f"normalize: no image is of the class {data.class_names[0]}: if the labels begin at 1,"
+            " set data.first_label: 1"
+        )
+    return DataSet(data.class_names, blocks, labels)
+
+
+def scaled(path: Path, images: IdxArray, transpose: bool = False) -> Blocks:
+    """Bring (n, height, width[, 3]) uint8 pixels to float32 in [0, 1], some images at a time.
 
     They are read beside the map of their file, whose pages would count as the process's own.
     """
@@ -62,32 +97,49 @@ def scaled(path: Path, images: IdxArray) -> Blocks:
         pixels = np.fromfile(path, np.uint8, math.prod(shape), offset=offset)
         if pixels.size < math.prod(shape):
             raise UserError(f"{path}: cut short while it was read: run `dvc repro download`")
-        return pixels.reshape(shape)
+        pixels = pixels.reshape(shape)
+        return pixels.swapaxes(1, 2) if transpose else pixels
 
     blocks = (
         np.divide(read(start), np.float32(255), dtype=np.float32)
         for start in range(0, len(images), IMAGES_AT_A_TIME)
     )
-    return Blocks(images.shape, np.dtype(np.float32), blocks)
+    count, *sides = images.shape
+    if transpose:
+        sides[:2] = sides[1::-1]
+    return Blocks((count, *sides), np.dtype(np.float32), blocks)
 
 
-def check_labels(
-    images: NDArray[np.uint8], labels: NDArray[np.uint8], name: str, classes: list[str]
-) -> None:
-    """Raise a UserError unless there is one label an image, each of a class that has a name."""
+def checked_labels(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], name: str, data: Idx
+) -> NDArray[np.uint8]:
+    """The labels, from 0 on.
+
+    Raises:
+        UserError: there is not one label an image, or one is of no class that has a name.
+    """
     if len(images) != len(labels):
         raise UserError(
-            f"{RAW / name}: {len(labels)} labels for {len(images)} images: the files do not belong"
-            " together; check data.files in params.yaml"
+            f"{paths.RAW / name}: {len(labels)} labels for {len(images)} images: the files do not"
+            " belong together; check data.files in params.yaml"
         )
-    if labels.max() >= len(classes):
-        position = int(np.argmax(labels >= len(classes)))
+    classes, first = len(data.class_names), data.first_label
+    if not first and labels.min() == 1 and labels.max() == classes:
         raise UserError(
-            f"{RAW / name}: label {labels[position]} at position {position}, but params.yaml"
-            f" names {len(classes)} classes (labels 0 to {len(classes) - 1}): add the name to"
-            " data.class_names or correct the file"
+            f"{paths.RAW / name}: the labels are 1 to {classes}, and params.yaml names {classes}"
+            " classes: set data.first_label: 1"
         )
-
-
-if __name__ == "__main__":
-    run_stage("normalize", normalize)
+    wrong = (labels < first) | (labels >= first + classes)
+    if wrong.any():
+        position = int(np.argmax(wrong))
+        # Where they begin at 1, one more name would make every class be called by its neighbour's.
+        starts_at_one = not first and labels.min() == 1
+        remedy = "set data.first_label: 1, and " if starts_at_one else ""
+        remedy += "add the name to data.class_names or correct the file"
+        if first and labels.min() == 0:
+            remedy = "set data.first_label: 0, or correct the file"
+        raise UserError(
+            f"{paths.RAW / name}: label {labels[position]} at position {position}, but params.yaml"
+            f" names {classes} classes (labels {first} to {first + classes - 1}): {remedy}"
+        )
+    return (labels - first).astype(np.uint8)

@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 from workflow.metrics import (
     confusion_counts,
     expected_calibration_error,
+    macro_f1,
     scores_per_class,
     wilson_interval,
 )
@@ -29,6 +30,14 @@ def test_precision_recall_and_f1() -> None:
     assert [s.precision for s in scores] == pytest.approx([1, 1 / 2, 1 / 2, 0])
     assert [s.recall for s in scores] == pytest.approx([2 / 3, 1 / 2, 1, 0])
     assert [s.f1 for s in scores] == pytest.approx([4 / 5, 1 / 2, 2 / 3, 0])
+
+
+def test_macro_f1_is_the_mean_of_the_classes_that_have_test_images() -> None:
+    assert macro_f1(confusion_counts(ACTUAL, PREDICTED, 4)) == pytest.approx(
+        (4 / 5 + 1 / 2 + 2 / 3) / 3
+    )
+    right = np.array([0, 1, 1], np.uint8)
+    assert macro_f1(confusion_counts(right, right.astype(np.int64), 3)) == 1
 
 
 @pytest.mark.parametrize(("correct", "total"), [(0, 1), (0, 40), (40, 40), (1, 3), (8753, 10000)])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,19 @@ class ClassScores:
     precision: float
     recall: float
     f1: float
+
+
+def require_probabilities(
+    probabilities: NDArray[np.floating[Any]], images: int, classes: int
+) -> None:
+    """Raise a ValueError unless there is a finite one for each image and class."""
+    if probabilities.shape != (images, classes):
+        raise ValueError(
+            f"probabilities of shape {probabilities.shape} for {images} images and {classes}"
+            " classes"
+        )
+    if not np.isfinite(probabilities).all():
+        raise ValueError("a probability is not finite")
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
@@ -43,6 +57,15 @@ def scores_per_class(counts: NDArray[np.int64]) -> list[ClassScores]:
 
     scores = (ratio(hits, predicted), ratio(hits, actual), ratio(2 * hits, predicted + actual))
     return [ClassScores(*map(float, of_class)) for of_class in zip(*scores, strict=True)]
+
+
+def macro_f1(counts: NDArray[np.int64]) -> float:
+    """The mean F1 of the classes that have test images, of (classes, classes) counts."""
+    present = counts.sum(axis=1) > 0
+    scores = scores_per_class(counts)
+    return float(
+        np.mean([of.f1 for of, is_present in zip(scores, present, strict=True) if is_present])
+    )
 
 
 def expected_calibration_error(

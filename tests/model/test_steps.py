@@ -1,0 +1,102 @@
+"""What is computed belongs to the recipe; which thread computes it is free."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from small import CLASSES, EVERY_PIECE, LAYERS, SHAPE, Data, recipe, trained
+
+from workflow.core.errors import UserError
+from workflow.core.validation import validate
+from workflow.data.npz import StoredArray
+from workflow.model import training
+from workflow.model.cluster import Cluster
+from workflow.model.recipe import Recipe, build_model
+from workflow.model.steps import build_steps
+from workflow.model.tensorflow import set_seed
+
+
+def weights(model: Any) -> bytes:
+    return b"".join(weight.numpy().tobytes() for weight in model.weights)
+
+
+def trained_on_threads(data: Data, chosen: Recipe, threads: int, monkeypatch: Any) -> Any:
+    path, _, labels = data
+    monkeypatch.setattr(
+        training,
+        "build_steps",
+        lambda objective, shards, cluster: build_steps(objective, shards, cluster, threads),
+    )
+    return trained(path, labels, chosen)
+
+
+CONVOLUTIONS = {"layers": LAYERS["convolutions"]}
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "shards", "pieces"),
+    [
+        (14, 2, CONVOLUTIONS),
+        pytest.param(32, 4, CONVOLUTIONS, marks=pytest.mark.slow),
+        (16, 4, EVERY_PIECE),
+    ],
+    ids=["two", "four", "every piece"],
+)
+def test_any_number_of_threads_gives_the_same_bits(
+    data: Data,
+    batch_size: int,
+    shards: int,
+    pieces: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 70 images, batches of 32 leave a smaller last one."""
+    chosen = recipe(**pieces | {"batch_size": batch_size, "shards": shards})
+    model, curves = trained_on_threads(data, chosen, 1, monkeypatch)
+    for threads in (2, shards):
+        again, same = trained_on_threads(data, chosen, threads, monkeypatch)
+        assert weights(again) == weights(model)
+        assert same == curves
+
+
+def test_shards_make_the_updates_of_the_whole_batch(data: Data) -> None:
+    path, _, labels = data
+    whole, curves = trained(path, labels, recipe(batch_size=16))
+    cut, curves_of_shards = trained(path, labels, recipe(batch_size=16, shards=4))
+    for one, other in zip(whole.weights, cut.weights, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-4)
+    assert [e.accuracy for e in curves] == [e.accuracy for e in curves_of_shards]
+
+
+def test_moving_averages_take_the_shards_in_order(data: Data) -> None:
+    """As if each shard were a batch: ghost batch normalization (Hoffer et al., 2017)."""
+    path, images, labels = data
+    layers = [{"layer": "flatten"}, {"layer": "batch_normalization"}]
+    model, _ = trained(path, labels, recipe(layers=layers, batch_size=70, shards=1, epochs=1))
+    order = np.random.default_rng([5, 1]).permutation(len(images))
+    rows = images.reshape(len(images), -1)
+    average = 0.01 * rows.mean(axis=0)
+    np.testing.assert_allclose(model.layers[1].moving_mean.numpy(), average, rtol=1e-5)
+
+    model, _ = trained(path, labels, recipe(layers=layers, batch_size=64, shards=2, epochs=1))
+    average = np.zeros(rows.shape[1])
+    for part in (order[:32], order[32:64], order[64:]):
+        average += 0.01 * (rows[part].mean(axis=0) - average)
+    np.testing.assert_allclose(model.layers[1].moving_mean.numpy(), average, rtol=1e-4)
+
+
+def test_a_batch_that_cannot_be_cut_is_named() -> None:
+    settings = recipe().model_dump() | {"batch_size": 30, "shards": 4}
+    with pytest.raises(UserError, match=r"^here: batch_size 30 cannot be cut into 4 equal shards"):
+        validate(settings, Recipe, "here")
+
+
+def test_more_workers_than_shards_are_named(data: Data) -> None:
+    path, _, labels = data
+    chosen = recipe(batch_size=8, shards=2)
+    set_seed(1)
+    model = build_model(chosen, SHAPE, CLASSES)
+    with (
+        StoredArray(path, "images") as images,
+        pytest.raises(UserError, match=r"shards is 2, for 3 workers"),
+    ):
+        training.train(model, chosen, images, labels, 1, cluster=Cluster(3, 0))

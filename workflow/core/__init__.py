@@ -1,0 +1,1 @@
+"""What every stage needs: environment, params, errors, files, progress, the life of a stage."""
