@@ -1,0 +1,1 @@
+"""What accuracy costs: recipes from seconds to an hour, each trained with several seeds."""
