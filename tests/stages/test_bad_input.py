@@ -261,26 +261,30 @@ def test_a_recipe_that_is_not_there_costs_nothing_that_does_not_come_back(
     assert (tiny_clone.root / "models/model.keras").exists()
 
 
-@pytest.mark.parametrize(
-    ("units", "allowed", "said"),
-    [
-        (65536, 14_000_000, "there is: up to layers.2, with batches of 16, at least "),
-        (8192, 3_300_000, "there is: up to layers.2, with batches of 16, at least 1.1 GB, and "),
-        # No more weights than that, but the rest of training takes as much again.
-        (8192, 4_300_000, "there is: take fewer units or filters, a smaller kernel_size or a "),
-    ],
-)
-def test_a_recipe_too_large_for_the_memory(
-    tiny_clone: Project, units: int, allowed: int, said: str
-) -> None:
+TOO_LARGE = "train: params.yaml: the recipe needs more memory than there is: "
+
+
+def trained_within(project: Project, units: int, allowed: int) -> str:
+    """What train says of a recipe of wide layers where it may address so many kilobytes."""
     dense = {"layer": "dense", "units": units}
     layers = [{"layer": "flatten"}, dense, dense]
-    tiny_clone.edit_params(lambda params: params["recipes"]["tutorial"].update(layers=layers))
-    limited = f"ulimit -v {allowed} && exec python -m stages train"
-    done = tiny_clone.run("sh", "-c", limited)
-    assert done.returncode == 1, done.stderr
+    project.edit_params(lambda params: params["recipes"]["tutorial"].update(layers=layers))
+    done = project.run("sh", "-c", f"ulimit -v {allowed} && exec python -m stages train")
+    assert done.returncode == 1, done.stdout
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"train: params.yaml: the recipe needs more memory than {said}")
+    return line
+
+
+@pytest.mark.slow
+def test_a_recipe_too_large_for_the_memory(tiny_clone: Project) -> None:
+    allowed = 3_300_000
+    start = f"{TOO_LARGE}up to layers.2, with batches of 16, at least 4.3 GB, and there are "
+    line = trained_within(tiny_clone, 16384, allowed)
+    assert line.startswith(start)
+    # Enough for the weights and their gradients, but the rest of training takes as much again.
+    spare = float(line.removeprefix(start).split()[0])
+    allowed += round((4.3 - spare + 0.3) * 1e9 / 1024)
+    assert trained_within(tiny_clone, 16384, allowed).startswith(f"{TOO_LARGE}take fewer units")
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
