@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from workflow.core import environment
-from workflow.data.idx import write_idx
+from workflow.data.idx import read_images, read_labels, write_idx
 
 # What is started in the background ignores interrupts, and so would all that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -183,6 +183,25 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
     folder = built_once(tmp_path_factory, real_project)
     return Project(folder, folder / "data" / "raw")
+
+
+def sliced(folder: Path, real: Project, images: int = 200) -> Project:
+    """A copy of the repository that trains for two epochs on the first images of the real data."""
+    source = folder / "source"
+    source.mkdir(parents=True)
+    project = copy_repository(folder / "project")
+
+    def change(params: dict[str, Any]) -> None:
+        for kind, file in params["data"]["files"].items():
+            assert real.data_source
+            read = read_images if "images" in kind else read_labels
+            array = read(real.data_source / file["name"]).astype(np.uint8)
+            write_idx(source / file["name"], np.asarray(array[:images]))
+            file["sha256"] = hashlib.sha256((source / file["name"]).read_bytes()).hexdigest()
+        params["recipes"][params["recipe"]]["epochs"] = 2
+
+    project.edit_params(change)
+    return Project(project.root, source)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_the_probe_runs_all_the_code_that_measuring_does() -> None:
 
 @pytest.fixture
 def project(tiny_source: Path, tmp_path: Path) -> Project:
-    """A copy of the project with the tiny data set, two recipes and two seeds."""
+    """A copy of the project with the tiny data set, one recipe and two seeds."""
     project = copy_repository(tmp_path / "project", left_out=["dvc.lock"])
     for name in ("runs", "probes"):
         shutil.rmtree(project.root / "frontier" / name, ignore_errors=True)
@@ -59,10 +59,10 @@ def project(tiny_source: Path, tmp_path: Path) -> Project:
     def change(params: dict) -> None:
         use_tiny(params, tiny_source)
         tutorial = params["recipes"]["tutorial"]
-        params["recipes"] = {"tutorial": tutorial, "two-layers": tutorial | {"epochs": 2}}
+        params["recipes"] = {"tutorial": tutorial, "longer": tutorial | {"epochs": 3}}
 
     project.edit_params(change)
-    edit(project, lambda f: f.update(recipes=["tutorial", "two-layers"], seeds=[1, 2]))
+    edit(project, lambda f: f.update(recipes=["tutorial"], seeds=[1, 2]))
     return Project(project.root, tiny_source)
 
 
@@ -73,9 +73,9 @@ def edit(project: Project, change) -> None:
     dump_yaml(path, content)
 
 
-def run(project: Project) -> list[str]:
-    """Run the pipeline and return the names of its stages that ran."""
-    names = project.repro("frontier/dvc.yaml")
+def run(project: Project, target: str = "frontier/dvc.yaml") -> list[str]:
+    """Run the pipeline, or one stage of it, and return the names of its stages that ran."""
+    names = project.repro(target)
     prefix = "frontier/dvc.yaml:"
     return sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
@@ -89,26 +89,36 @@ def test_a_recipe_or_a_seed_more_is_trained_alone(project: Project) -> None:
     project.ok("python", "-m", "frontier", "time", "--rounds", "1")
     assert run(project) == ["report"]
     text = (project.root / "frontier/table.md").read_text(encoding="utf-8")
-    accuracies = [
-        json.loads((project.root / f"frontier/runs/two-layers-{seed}.json").read_text())
+    runs = [
+        json.loads((project.root / f"frontier/runs/tutorial-{seed}.json").read_text())
         for seed in (1, 2)
     ]
-    mean = statistics.mean(run["test_accuracy"] for run in accuracies)
-    assert f"| `two-layers` | {mean:.4f} ± " in text
+    mean = statistics.mean(run["test_accuracy"] for run in runs)
+    assert f"| `tutorial` | {mean:.4f} ± " in text
     assert run(project) == []
 
+    edit(project, lambda f: f["recipes"].append("longer"))
+    failed = project.run("dvc", "repro", "frontier/dvc.yaml")
+    assert "frontier/times.json has no times of longer: run `make frontier-times`" in failed.stderr
+    times = json.loads((project.root / "frontier/times.json").read_text())
+    times["recipes"]["longer"] = times["recipes"]["tutorial"]
+    (project.root / "frontier/times.json").write_text(json.dumps(times))
+    assert run(project) == ["report"]
+    # Code is edited, and computes the same: only the short trainings run, and the new seed.
     edit(project, lambda f: f["seeds"].append(3))
-    assert run(project) == ["measure@tutorial-3", "measure@two-layers-3", "report"]
-    # Code is edited, and computes the same: only the short trainings run.
     with (project.root / "workflow/model/training.py").open("a") as file:
         file.write("# A comment.\n")
-    assert run(project) == ["probe@tutorial", "probe@two-layers"]
-    # It computes something else: all is trained again.
+    measures = ["measure@longer-3", "measure@tutorial-3"]
+    assert run(project) == [*measures, "probe@longer", "probe@tutorial", "report"]
+    # It computes something else: it is trained again.
     optimizers = project.root / "workflow/model/optimizers.py"
     optimizers.write_text(
         optimizers.read_text().replace("rate = self.learning_rate", "rate = 2 * self.learning_rate")
     )
-    assert "measure@two-layers-3" in run(project)
+    assert run(project, "frontier/dvc.yaml:measure@longer-1") == [
+        "measure@longer-1",
+        "probe@longer",
+    ]
 
 
 def rung(name: str, seconds: float, accuracy: float) -> Rung:

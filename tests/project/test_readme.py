@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from projects import ROOT, STAGES, Project, copy_repository, stages_run
+from projects import ROOT, STAGES, Project, copy_repository, sliced, stages_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -123,9 +123,9 @@ def test_plain_keras_uses_the_model_as_the_page_says(real: Project) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_round_of_the_benchmark(real: Project, tmp_path: Path) -> None:
-    project = Project(tmp_path / "clone")
-    real.ok("git", "clone", "-q", str(real.root), str(project.root))
-    shutil.copytree(real.root / "data" / "raw", project.root / "data" / "raw")
+    project = sliced(tmp_path, real, images=1000)
+    project.commit("A part of the data")
+    project.ok("dvc", "repro", "download")
     table = project.ok("python", "-m", "benchmarks", "--rounds", "1", "--only", "speed")
     assert "| one epoch | " in table
     assert (project.root / "benchmarks/results/time.png").stat().st_size > 1000

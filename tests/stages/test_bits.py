@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 from debian import program, unpack
 from PIL import Image
-from projects import ROOT, STAGES, STUDIES, Project, built_once, copy_repository, load_yaml
-
-from workflow.data.idx import read_images, read_labels, write_idx
+from projects import (
+    ROOT,
+    STAGES,
+    STUDIES,
+    Project,
+    built_once,
+    copy_repository,
+    load_yaml,
+    sliced,
+)
 
 ARITHMETIC = "tests/model/arithmetic.py"
 # Of pictures, each mode in a format that has it.
@@ -20,7 +27,6 @@ KINDS = (
     *(("RGB", "jpg"), ("L", "jpg"), ("CMYK", "jpg"), ("RGB", "png"), ("P", "png")),
     *(("RGBA", "png"), ("RGB", "webp"), ("RGB", "tif"), ("P", "gif"), ("RGB", "bmp")),
 )
-IMAGES = 200  # for emulated processors, which are slow
 # Haswell, of 2013, has no AVX-512 and other instructions. With AMD's name it has a first-level
 # data cache of 64 KiB instead of 32: libraries cut their sums by its size.
 INTEL, AMD = "Haswell", "Haswell,vendor=AuthenticAMD"
@@ -83,26 +89,6 @@ def results(project: Project) -> dict[str, str]:
     return found
 
 
-def sliced(folder: Path, real: Project) -> Project:
-    """A copy of the repository whose params name the first images of the real data set."""
-    source = folder / "source"
-    source.mkdir()
-    project = copy_repository(folder / "project")
-
-    def change(params: dict) -> None:
-        for kind, file in params["data"]["files"].items():
-            assert real.data_source
-            read = read_images if "images" in kind else read_labels
-            array = read(real.data_source / file["name"]).astype(np.uint8)
-            write_idx(source / file["name"], np.asarray(array[:IMAGES]))
-            content = (source / file["name"]).read_bytes()
-            file["sha256"] = hashlib.sha256(content).hexdigest()
-        params["recipes"][params["recipe"]]["epochs"] = 2
-
-    project.edit_params(change)
-    return Project(project.root, source)
-
-
 @pytest.fixture(scope="session")
 def emulators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the programs that emulate other processors."""
@@ -144,9 +130,7 @@ def other(request: pytest.FixtureRequest) -> list[str]:
 def test_same_bytes_on_another_processor(real: Project, other: list[str], tmp_path: Path) -> None:
     found = []
     for command in (["python"], other):
-        folder = tmp_path / str(len(found))
-        folder.mkdir()
-        project = sliced(folder, real)
+        project = sliced(tmp_path / str(len(found)), real)
         for stage in STAGES:
             project.ok(*command, "-m", "stages", stage)
         found.append(results(project))
