@@ -81,10 +81,11 @@ def fast_start() -> Iterator[None]:
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed for what is asked for next, where it is glibc.
 
-    A compiled program takes its memory for temporaries anew at each call. Above a threshold glibc
-    fetches it from the system each time, in pages of zeros, which takes longer than to compute.
+    A compiled program takes its memory for temporaries anew at each call. By default glibc fetches
+    much of it from the system each time, in pages of zeros, which takes longer than to compute.
     """
-    mmap_threshold, trim_threshold = -3, -1  # from malloc.h
+    trim_threshold, mmap_max, arena_max = -1, -4, -8  # from malloc.h
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(mmap_threshold, 32 * 2**20)  # the most that glibc takes
+        mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**30)
+        mallopt(arena_max, 1)  # what threads have of their own ends at 64 MB

@@ -12,8 +12,8 @@
 4. No `a * b + c` in which `a * b` is the same for all rows and `c` is not. The compiler rounds
    once where it fuses the two, and twice where it has moved `a * b` out of the loop over the rows
    (loop-invariant code motion), which depends on the width of the vectors.
-5. No `a * b - c * d`. One of the two is rounded before it takes part, and processors of x86-64 and
-   ARM64 choose another one. `(a * (b / d) - c) * d` leaves no choice.
+5. No `a * b - c * d`. One of the two products is rounded before it takes part, on x86-64 not the
+   same one as on ARM64. `(a * (b / d) - c) * d` leaves no choice.
 """
 
 from typing import Any
