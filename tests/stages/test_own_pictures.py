@@ -1,6 +1,7 @@
 """The five stages on folders of pictures, in colour, through the real DVC."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from projects import STAGES, STUDIES, Project, built_once, clone_of, copy_repository
+from sklearn.datasets import load_digits, load_sample_images
 
 COLOURS = {"red ones": "red", "синие": "blue", "grün": "green"}
 
@@ -118,3 +120,50 @@ def test_a_recipe_of_convolutions_takes_the_colours(photos_clone: Project) -> No
     assert 0 <= metrics["validation_accuracy"] <= 1
     assert metrics["validation_loss"] > 0
     assert "check-lock: dvc.lock fits" in project.ok("python", "-m", "commands", "check-lock")
+
+
+def write_digits(folder: Path) -> None:
+    """1,797 handwritten digits of 8 × 8 grey pixels (Alpaydin and Kaynak, 1998)."""
+    digits = load_digits()
+    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray((pixels * 255 / 16).astype(np.uint8))
+        image.save(folder / str(label) / f"{number}.png")
+
+
+def write_photographs(folder: Path) -> None:
+    """Squares of two photographs, of a temple and of a flower, which do not overlap."""
+    for name, pixels in zip(("temple", "flower"), load_sample_images().images, strict=True):
+        (folder / name).mkdir(parents=True)
+        height, width, _ = pixels.shape
+        for top in range(0, height - 40, 40):
+            for left in range(0, width - 40, 40):
+                square = Image.fromarray(pixels[top : top + 40, left : left + 40])
+                square.save(folder / name / f"{top}-{left}.jpg")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("write", "recipe", "settings", "count"),
+    [
+        (write_digits, "tutorial", {"size": [8, 8], "channels": 1}, 1797),
+        (write_photographs, "pictures", {"size": [32, 32], "channels": 3}, 300),
+    ],
+)
+def test_real_pictures_that_a_package_ships(
+    tmp_path: Path,
+    write: Callable[[Path], None],
+    recipe: str,
+    settings: dict[str, object],
+    count: int,
+) -> None:
+    project = copy_repository(tmp_path / "project", left_out=[*STUDIES, "dvc.lock"])
+    write(project.root / "photos")
+    project.ok("dvc", "add", "photos")
+    data = {"format": "pictures", "folder": "photos", "test_fraction": 0.2} | settings
+    project.edit_params(lambda params: params.update(data=data, recipe=recipe))
+    assert project.repro() == list(STAGES)
+    metrics = json.loads((project.root / "metrics/test.json").read_text())
+    assert metrics["accuracy"] > 0.93
+    with np.load(project.root / "data/normalized.npz") as arrays:
+        assert len(arrays["train_labels"]) + len(arrays["test_labels"]) == count
