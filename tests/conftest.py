@@ -12,6 +12,15 @@ from projects import clone, real, tiny, tiny_clone, tiny_run, tiny_source  # noq
 __all__ = ["clone", "real", "tiny", "tiny_clone", "tiny_run", "tiny_source"]
 
 
+# Fixtures that one process builds for all, while others that need the same wait.
+_BUILT_ONCE = ("repository", "real", "photos", "tiny_run")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: none is left to one process while the other has nothing to do."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Begin with a test of each of those, then with slow ones: no process waits for another."""
+    builders = {}
+    for item in items:
+        for fixture in set(_BUILT_ONCE).intersection(item.fixturenames):
+            builders.setdefault(fixture, item)
+    first = list(builders.values())
+    items.sort(key=lambda item: (item not in first, item.get_closest_marker("slow") is None))

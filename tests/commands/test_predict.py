@@ -108,6 +108,7 @@ def test_text_for_people(project):
     assert lines[1].startswith("  then ")
 
 
+@pytest.mark.slow
 def test_what_is_like_no_training_image_is_strange_whatever_its_probability(project, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8)
     Image.fromarray(noise).save(project / "noise.png")

@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 from projects import (
     ROOT,
-    STAGES,
-    STUDIES,
     Project,
-    built_once,
-    copy_repository,
     dump_yaml,
-    use_tiny,
-    write_tiny_source,
 )
 
 from commands.review.lockfile import LockedStage, object_path
@@ -43,25 +37,14 @@ def flip_a_byte(path: Path) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
-def reproduced_project(folder: Path) -> None:
-    """The pipeline, run on the tiny data and committed."""
-    source = folder / "source"
-    source.mkdir()
-    write_tiny_source(source)
-    project = Project(copy_repository(folder / "project", left_out=STUDIES).root, source)
-    project.edit_params(lambda params: use_tiny(params, source))
-    assert project.repro() == list(STAGES)
-    project.commit("Reproduce")
-
-
 @pytest.fixture
-def reproduced(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Project:
-    """A copy of it, with data and cache, for a test to damage."""
-    template = built_once(tmp_path_factory, reproduced_project)
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True, symlinks=True)
-    return Project(tmp_path / "project", tmp_path / "source")
+def reproduced(tiny_run: Project, tmp_path: Path) -> Project:
+    """A copy of a project whose pipeline has run, with data and cache, for a test to damage."""
+    shutil.copytree(tiny_run.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project", tiny_run.data_source)
 
 
+@pytest.mark.slow
 def test_every_kind_of_damage_is_found_and_mended(reproduced: Project) -> None:
     status, said = verify(reproduced)
     assert status == 0, said
@@ -123,6 +106,7 @@ def test_an_edited_run_and_an_edited_size_are_found_and_mended(reproduced: Proje
     assert verify(reproduced)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_wrong_size_in_a_run_is_found_and_mended(reproduced: Project) -> None:
     runs = list((reproduced.root / ".dvc/cache/runs").glob("??/*/*"))
     for path, key in (

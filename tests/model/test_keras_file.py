@@ -18,7 +18,11 @@ from workflow.model.recipe import build_model
 from workflow.model.tensorflow import keras
 
 
-@pytest.mark.parametrize("pieces", [{}, EVERY_PIECE], ids=["few", "every piece"])
+@pytest.mark.parametrize(
+    "pieces",
+    [{}, pytest.param(EVERY_PIECE, marks=pytest.mark.slow)],
+    ids=["few", "every piece"],
+)
 def test_a_saved_model_has_the_same_bytes_twice_and_predicts_the_same(
     data: Data, tmp_path: Path, pieces: dict[str, object]
 ) -> None:

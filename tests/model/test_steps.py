@@ -38,7 +38,7 @@ CONVOLUTIONS = {"layers": LAYERS["convolutions"]}
     [
         (14, 2, CONVOLUTIONS),
         pytest.param(32, 4, CONVOLUTIONS, marks=pytest.mark.slow),
-        (16, 4, EVERY_PIECE),
+        pytest.param(16, 4, EVERY_PIECE, marks=pytest.mark.slow),
     ],
     ids=["two", "four", "every piece"],
 )

@@ -52,6 +52,7 @@ def with_differences_of_products(dump: Path, program: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="where the flags of XLA are set")
 def test_the_training_program_is_compiled_once_and_whole(data: Data, tmp_path: Path) -> None:
     path, _, _ = data

@@ -38,7 +38,16 @@ CASES: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        "one",
+        "two",
+        "rows of the image first",
+        pytest.param("convolutions", marks=pytest.mark.slow),
+        pytest.param("residual", marks=pytest.mark.slow),
+    ],
+)
 def test_same_updates_as_plain_keras(
     data: Data, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

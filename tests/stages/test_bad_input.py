@@ -185,25 +185,28 @@ CLASSES = "data/classes.json"
         ),
         ("visualize", "metrics/per_class.json", "{}", "damaged (KeyError: 'upper')"),
         *(
-            (
+            pytest.param(
                 stage,
                 CLASSES,
                 '{"class_names": ["a", "b"]}',
                 "names 2 classes: delete both and run `dvc repro normalize`",
+                marks=[] if stage == "visualize" else [pytest.mark.slow],  # they load TensorFlow
             )
             for stage in ("train", "evaluate", "visualize")
         ),
-        (
+        pytest.param(
             "evaluate",
             CLASSES,
             '{"class_names": ["a", "b", "c", "d"]}',
             "models/model.keras takes images of (6, 5) and knows 3 classes, data/normalized.npz",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             "evaluate",
             NORMALIZED,
             {"test_images": np.zeros((40, 5, 5), np.float32)},
             "holds images of (5, 5), data/classes.json names 3 classes: run `dvc repro`",
+            marks=pytest.mark.slow,
         ),
         (
             "evaluate",

@@ -77,6 +77,7 @@ def test_five_stages_tell_colours_apart(photos: Project) -> None:
         assert len(arrays["train_labels"]) + len(arrays["test_labels"]) == 90
 
 
+@pytest.mark.slow
 def test_a_change_of_the_pictures_runs_the_pipeline_and_comes_back(photos_clone: Project) -> None:
     project = photos_clone
     before = project.bytes_of(["data/normalized.npz", "metrics/test.json", "plots/predictions.csv"])
@@ -110,6 +111,7 @@ def test_a_training_picture_is_predicted_from_the_pixels_of_its_row(photos: Proj
     assert found > 0.6 * known
 
 
+@pytest.mark.slow
 def test_a_recipe_of_convolutions_takes_the_colours(photos_clone: Project) -> None:
     project = photos_clone
     small = {"epochs": 1, "batch_size": 16, "validation_fraction": 0.2}
