@@ -1,5 +1,6 @@
 """Values and gradients of the layers, against TensorFlow's own."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from workflow.model.layers.base import Training
 from workflow.model.layers.convolution import convolution
 from workflow.model.layers.normalization import batch_normalization, inference_normalization
 from workflow.model.layers.pooling import average_pooling, global_average_pooling, max_pooling
-from workflow.model.tensorflow import tf
+from workflow.model.tensorflow import set_seed, tf
 
 RANDOM = np.random.default_rng(0)
 
@@ -49,6 +50,23 @@ def test_convolution_with_strides(size: int, stride: int) -> None:
         lambda images, kernel, bias: tf.nn.conv2d(images, kernel, stride, "SAME") + bias,
         *(draw(2, 7, 6, 3), draw(size, size, 3, 4), draw(4)),
     )
+
+
+def test_convolutions_of_a_shape_share_nothing_that_is_copied() -> None:
+    """Large copies go to TensorFlow's one thread, in which shards would wait for each other."""
+    images, kernel, bias = draw(2, 4, 4, 8), draw(3, 3, 8, 8), draw(8)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def gradient(images: Any, kernel: Any, bias: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch((images, kernel, bias))
+            value = convolution(convolution(images, kernel, bias), kernel, bias)
+        return tape.gradient(value, (images, kernel, bias))
+
+    set_seed(1)  # TensorFlow draws a number to find out where it runs
+    program = gradient.experimental_get_compiler_ir(images, kernel, bias)("optimized_hlo")
+    assert "f32[2,16,8]" in program
+    assert not re.findall(r"= f32\[2,16,8\]\S* copy\(", program)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

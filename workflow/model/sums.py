@@ -8,7 +8,8 @@
    product (see workflow/core/environment.py), each sum one chain of fused multiply-adds from first
    to last.
 3. No product is with a vector. XLA would sum it in as many parts as the processor's vectors have
-   elements.
+   elements. Nor is one of a column and a row, which XLA makes a plain multiplication: what comes
+   next may be rounded as one with it, or not.
 4. No `a * b + c` in which `a * b` is the same for all rows and `c` is not. The compiler rounds
    once where it fuses the two, and twice where it has moved `a * b` out of the loop over the rows
    (loop-invariant code motion), which depends on the width of the vectors.
@@ -27,9 +28,9 @@ def product(left: Any, right: Any) -> Any:
     A single row or column gets a second one, of zeros. Its gradient would break rule 2: see
     `affine`.
     """
-    rows, columns = left.shape[0], right.shape[1]
-    left = tf.pad(left, ((0, int(rows == 1)), (0, 0)))
-    right = tf.pad(right, ((0, 0), (0, int(columns == 1))))
+    (rows, terms), columns = left.shape, right.shape[1]
+    left = tf.pad(left, ((0, int(rows == 1)), (0, int(terms == 1))))
+    right = tf.pad(right, ((0, int(terms == 1)), (0, int(columns == 1))))
     return tf.matmul(left, right)[:rows, :columns]
 
 

@@ -61,7 +61,11 @@ def convolution(images: Any, kernel: Any, bias: Any, stride: int = 1) -> Any:
         def convolve(n: Any, results: Any) -> Any:
             return n + 1, _put(results, n, product(patches_of(n), matrix) + bias)
 
-        start = tf.zeros((count, rows * columns, filters))
+        # To be overwritten, hence filled with anything that is this layer's own. XLA would make
+        # zeros once for all layers of a shape and copy them for each. A copy of more than a
+        # megabyte goes on in TensorFlow's own thread, and so does the rest of the program: two
+        # shards would wait for one thread.
+        start = tf.fill((count, rows * columns, filters), bias[0])
         _, results = tf.while_loop(lambda n, _: n < count, convolve, (tf.constant(0), start))
 
         def gradients(upstream: Any) -> tuple[Any, Any, Any]:
@@ -82,7 +86,7 @@ def convolution(images: Any, kernel: Any, bias: Any, stride: int = 1) -> Any:
 
             start = (
                 tf.constant(0),
-                tf.zeros((count, height * width, channels)),
+                tf.fill((count, height * width, channels), upstream[0, 0, 0, 0]),
                 tf.zeros(matrix.shape[::-1] if is_narrow else matrix.shape),
             )
             _, grad_images, grad_matrix = tf.while_loop(

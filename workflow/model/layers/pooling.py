@@ -32,31 +32,38 @@ def max_pooling(images: Any, size: int) -> Any:
     """
     count, full_height, full_width, channels = images.shape
     height, width = full_height // size, full_width // size
-    inside = images[:, : height * size, : width * size]
-    # First along the rows, then across them: compiling takes longer the more there are at once.
-    rows = tf.reshape(inside, (count, height * size, width, size, channels))
-    row_maxima = _largest(*(rows[:, :, :, x] for x in range(size)))
-    columns = tf.reshape(row_maxima, (count, height, size, width, channels))
-    return _largest(*(columns[:, :, y] for y in range(size)))
+    squares = (count, height, size, width, size, channels)
+    return _largest(tf.reshape(images[:, : height * size, : width * size], squares))
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _largest(*candidates: Any) -> Any:
-    """The largest of several tensors of one shape, element by element."""
-    largest = candidates[0]
-    for candidate in candidates[1:]:
-        largest = tf.maximum(largest, candidate)
+def _largest(squares: Any) -> Any:
+    """(n, height, size, width, size, channels) to (n, height, width, channels)."""
+    count, height, size, width, _, channels = squares.shape
+    # First along the rows, then across them, each a pass over what lies side by side.
+    rows = tf.reshape(squares, (count, height * size, width, size, channels))
+    row_maxima = _maximum([rows[:, :, :, x] for x in range(size)])
+    columns = tf.reshape(row_maxima, (count, height, size, width, channels))
+    largest = _maximum([columns[:, :, y] for y in range(size)])
 
-    def gradients(upstream: Any) -> list[Any]:
-        unclaimed = tf.ones(largest.shape, tf.bool)
-        parts = []
-        for candidate in candidates:
-            chosen = unclaimed & (candidate == largest)
-            unclaimed &= ~chosen
-            parts.append(tf.where(chosen, upstream, 0.0))
-        return parts
+    def gradient(upstream: Any) -> Any:
+        places = tf.reshape(tf.range(size * size), (1, 1, size, 1, size, 1))
+        first = tf.fill(largest.shape, size * size)  # of the largest, if there is one
+        for place in reversed(range(size * size)):
+            y, x = divmod(place, size)
+            first = tf.where(squares[:, :, y, :, x] == largest, place, first)
+        first, upstream = (tensor[:, :, None, :, None, :] for tensor in (first, upstream))
+        return tf.where(places == first, upstream, 0.0)
 
-    return largest, gradients
+    return largest, gradient
+
+
+def _maximum(tensors: list[Any]) -> Any:
+    """Of several tensors of one shape, element by element."""
+    largest = tensors[0]
+    for tensor in tensors[1:]:
+        largest = tf.maximum(largest, tensor)
+    return largest
 
 
 class AveragePooling2D(Layer):
