@@ -77,7 +77,7 @@ lint: $(VENV)/ready
 
 # In two processes, which suits the smallest machines; each takes one test at a time, since some of
 # them take minutes.
-test: lint ## set up, then lint, type-check and run the tests that take seconds (under 5 minutes)
+test: lint ## set up, then lint, type-check and run the tests that take seconds (some minutes)
 	pytest -m "not slow" -n 2 --maxschedchunk 1 --durations 15
 
 test-all: lint ## the same with the tests that take minutes: emulated processors, this README
