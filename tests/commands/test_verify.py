@@ -7,11 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from projects import (
-    ROOT,
-    Project,
-    dump_yaml,
-)
+from projects import ROOT, Project, dump_yaml
 
 from commands.review.lockfile import LockedStage, object_path
 from commands.review.revisions import Revision

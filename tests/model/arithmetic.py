@@ -69,6 +69,7 @@ CASES: tuple[tuple[int, dict[str, object]], ...] = (
             "optimizer": {"name": "sgd", "learning_rate": 1.0, "momentum": 0.9},
         },
     ),
+    (2, {"layers": [FLATTEN, dense(1, "gelu")], "batch_size": 149, "optimizer": ADAM}),
     (
         10,
         {

@@ -25,12 +25,12 @@ from workflow.model.training import train
 CHECKPOINT = "models/.checkpoint.npz"
 RESULTS = ("models/model.keras", "plots/history.csv")
 EACH_EPOCH = {"CHECKPOINT_SECONDS": "0"}
-EPOCHS = 200
+EPOCHS = 400
 
 
 @pytest.fixture
 def project(tiny_clone: Project) -> Project:
-    """Many short epochs, in two shards, with all that a training has to remember."""
+    """Hundreds of short epochs, in two shards, with all that a training has to remember."""
     layers = [*LAYERS["one"], {"layer": "batch_normalization"}, {"layer": "dropout", "rate": 0.3}]
 
     def change(params: dict) -> None:
@@ -77,7 +77,7 @@ def test_a_training_that_is_killed_again_and_again_ends_in_the_same_bytes(
         (project.root / name).unlink()
     signals = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
     begun = 0
-    for kill in range(8):
+    for kill in range(20):
         said = train_until(project, begun + 7, signals[kill % 3])
         if resumed := re.search(r"goes on after epoch (\d+)", said):
             assert int(resumed[1]) >= begun

@@ -41,11 +41,8 @@ CASES: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize(
     "case",
     [
-        "one",
-        "two",
-        "rows of the image first",
-        pytest.param("convolutions", marks=pytest.mark.slow),
-        pytest.param("residual", marks=pytest.mark.slow),
+        pytest.param(case, marks=[pytest.mark.slow] if case in ("convolutions", "residual") else [])
+        for case in CASES
     ],
 )
 def test_same_updates_as_plain_keras(

@@ -127,7 +127,7 @@ def other(request: pytest.FixtureRequest) -> list[str]:
 
 @pytest.mark.slow
 @FOR_HANGS
-@pytest.mark.parametrize("other", [ARM64], indirect=True)
+@pytest.mark.parametrize("other", [AMD, ARM64], indirect=True)
 def test_same_bytes_on_another_processor(real: Project, other: list[str], tmp_path: Path) -> None:
     found = []
     for command in (["python"], other):
