@@ -132,10 +132,12 @@ def checked_labels(
     wrong = (labels < first) | (labels >= first + classes)
     if wrong.any():
         position = int(np.argmax(wrong))
-        # Where they begin at 1, one more name would make every class be called by its neighbour's.
-        starts_at_one = not first and labels.min() == 1
-        remedy = "set data.first_label: 1, and " if starts_at_one else ""
-        remedy += "add the name to data.class_names or correct the file"
+        remedy = "add the name to data.class_names or correct the file"
+        if not first and labels.min():
+            # One more name would make every class be called by its neighbour's.
+            begin = 1 if labels.max() <= classes else int(labels.min())
+            fits = labels.max() - begin < classes
+            remedy = f"set data.first_label: {begin}" + ("" if fits else f", and {remedy}")
         if first and labels.min() == 0:
             remedy = "set data.first_label: 0, or correct the file"
         raise UserError(

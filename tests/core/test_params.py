@@ -1,6 +1,8 @@
 """`params.yaml` is checked as a whole; each message names the key and the file."""
 
 import copy
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from projects import ROOT, dump_yaml, load_yaml
 
 from workflow.core.errors import UserError
 from workflow.core.params import load_params
+from workflow.core.yaml import read_yaml
 
 VALID = load_yaml(ROOT / "params.yaml")
 OF_TESTS = VALID["data"]["files"]["test_images"]["name"]
@@ -48,6 +51,9 @@ def test_the_committed_file_is_valid() -> None:
         ("data.class_names", ["one", "t\r\nwo"], "'t\\r\\nwo' holds a control character"),
         ("data.class_names", ["caf\u00e9", "cafe\u0301"], "data.class_names: the list holds"),
         ("data.class_names", ["one", " "], "data.class_names.1: ' ' is blank: name the class"),
+        ("data.class_names", ["\u200b", "b"], "is blank: name the class"),
+        ("data.class_names", ["one", "two "], "'two ' has a space at an end: delete it"),
+        ("data.folder", "~/photos", "DVC takes ~ for a name: write the whole path"),
         ("data.class_names", [0, 1], "data.class_names: 0 is no text in YAML: quote the names"),
         ("data.class_names", ["on", False], "False is no text in YAML: quote the names"),
         ("data.format", "png", "data: unknown 'png': choose one of 'idx', 'pictures'"),
@@ -56,6 +62,11 @@ def test_the_committed_file_is_valid() -> None:
             "data.files.test_images.sha256",
             VALID["data"]["files"]["train_images"]["sha256"],
             "data.files: train_images and test_images have the same sha256",
+        ),
+        (
+            "data.files.test_labels.sha256",
+            VALID["data"]["files"]["train_labels"]["sha256"],
+            "data.files: train_labels and test_labels have the same sha256",
         ),
         ("data.files.train_images.name", "..", "data.files.train_images.name: string"),
         ("data.files.train_images.name", "../x", "data.files.train_images.name: string"),
@@ -72,6 +83,29 @@ def test_a_bad_value_is_named(tmp_path: Path, key: str, value: object, said: str
         place = place[parent]
     place[last] = value
     assert said in message(tmp_path, content)
+
+
+@pytest.mark.parametrize("size", [64, [64], [64, 64, 3], "64"])
+def test_a_size_of_pictures_is_two_numbers(tmp_path: Path, size: object) -> None:
+    data = {"format": "pictures", "folder": "photos", "size": size}
+    assert message(tmp_path, VALID | {"data": data}).endswith(
+        "data.size: give height and width, such as [64, 64]"
+    )
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "README.md", "data/own/README.md"])
+def test_what_is_shown_of_pictures_is_valid(tmp_path: Path, file: str) -> None:
+    text = (ROOT / file).read_text()
+    if file == "params.yaml":  # in a comment, with a comment of its own
+        lines = [line[1:] for line in text.splitlines() if line.startswith("#   ")]
+        text = "```yaml\n" + "\n".join(lines).replace("# s", "s") + "\n```"
+    shown = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert shown
+    for number, block in enumerate(shown):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(textwrap.dedent(block).replace("sha256: …", f"sha256: {'a' * 64}"))
+        dump_yaml(tmp_path / "params.yaml", VALID | read_yaml(path))
+        assert load_params(tmp_path / "params.yaml").data.format == "pictures"
 
 
 @pytest.mark.parametrize("content", [None, [1]])

@@ -17,7 +17,7 @@ import pytest
 
 from workflow.core.errors import UserError
 from workflow.data import archives
-from workflow.data.archives import fetch_pictures, unpack
+from workflow.data.archives import copy_folder, fetch_pictures, unpack
 
 FILES = {"photos/cat/1.png": b"cat", "photos/dog 🐕/1.png": b"dog", "photos/.DS_Store": b"hidden"}
 SUFFIXES = {".zip": None, ".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.xz": "w:xz"}
@@ -158,6 +158,39 @@ def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
     tar_with(tmp_path / "a.tar", lambda member: setattr(member, "name", f"cat/{'x' * 300}.png"))
     with pytest.raises(UserError, match=r"a\.tar: cat/x+…: name too long: pack it anew"):
         unpack(tmp_path / "a.tar", tmp_path / "target")
+
+
+@pytest.mark.parametrize("code_page", ["utf-8", "cp437"])
+def test_names_in_a_zip_that_does_not_say_how_they_are_written(
+    tmp_path: Path, code_page: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("Zo_ cafe/1.png", b"x")
+    # As Info-ZIP writes it, without the flag of UTF-8.
+    name = {"utf-8": "Zoë caf", "cp437": "Zoë café"}[code_page].encode(code_page)
+    assert len(name) == len(b"Zo_ cafe")
+    content = (tmp_path / "a.zip").read_bytes().replace(b"Zo_ cafe", name)
+    (tmp_path / "a.zip").write_bytes(content)
+    unpack(tmp_path / "a.zip", tmp_path / "target")
+    assert [*found(tmp_path / "target")] == [f"{name.decode(code_page)}/1.png"]
+
+
+def test_an_archive_among_the_pictures_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    packed(tmp_path / "own" / "a.zip")
+    with pytest.raises(UserError, match="holds an archive: move it elsewhere, and name it in data"):
+        fetch_pictures(str(tmp_path / "own"), [], None, None, tmp_path / "target")
+
+
+def test_a_folder_without_a_file_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("own/cat", "own/dog/old", "own/.hidden/empty", "target"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "own/cat/1.png").write_bytes(b"x")
+    (tmp_path / "own/dog/.thumbs").write_bytes(b"x")
+    copy_folder(tmp_path / "own", tmp_path / "target")
+    assert "folders without a file: 2 (dog, dog/old)\n" in capsys.readouterr().out
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:

@@ -96,10 +96,36 @@ def test_a_background_that_is_not_plain_is_told():
     assert not plain(noise)
     page = np.asarray(drawn("white", "black"))
     assert plain(page)
+    on_a_table = page.copy()
+    on_a_table[-len(page) // 4 :] = page[-len(page) // 4 :] * 0.8
+    assert not plain(on_a_table)
+    spots = Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 6)).astype(np.uint8))
+    spots = np.asarray(spots.resize(page.shape[1::-1], Image.Resampling.BICUBIC), np.float64)
+    shaded = np.asarray(drawn("#c8c8c8", "black"), np.float64) + (spots[..., None] - 128) / 4
+    assert not plain(shaded.clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("darker", [0.3, 0.8])
+def test_a_page_that_darkens_to_its_corners_is_background(darker):
+    page = np.asarray(drawn("#e6e6e6", "black"), np.float64)
     down, across = np.mgrid[-1 : 1 : page.shape[0] * 1j, -1 : 1 : page.shape[1] * 1j]
-    darkened = (down**2 + across**2)[..., np.newaxis] / 2  # 1 in the corners, as a lens does
-    assert plain((page * (1 - 0.2 * darkened)).astype(np.uint8))
-    assert not plain((page * (1 - 0.58 * darkened)).astype(np.uint8))
+    light = 1 - darker * (down**2 + across**2)[..., np.newaxis] / 2  # as through a lens
+    image = Image.fromarray((page * light).astype(np.uint8))
+    garment = extract(decode(encoded(image), "p"), SHAPE, "p")
+    assert garment.plain
+    np.testing.assert_allclose(
+        garment.pixels, seen(drawn("#e6e6e6", "black")), atol=0.2 if darker < 0.5 else 0.4
+    )
+
+
+@pytest.mark.parametrize("bow", [-30, -15, 15, 30])
+def test_a_page_that_is_bowed_is_background(bow):
+    page = np.asarray(drawn("#c8c8c8", "black"), np.float64)
+    across = np.linspace(-1, 1, page.shape[1])[:, np.newaxis]
+    image = Image.fromarray((page + bow * (2 * across**2 - 1)).clip(0, 255).astype(np.uint8))
+    garment = extract(decode(encoded(image), "p"), SHAPE, "p")
+    assert garment.plain
+    np.testing.assert_allclose(garment.pixels, seen(drawn("#c8c8c8", "black")), atol=0.25)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (60, 40)])

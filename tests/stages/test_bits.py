@@ -112,7 +112,9 @@ def arm64(emulators: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str
     install += ["--python-version", python.name.removeprefix("python")]
     install += ["--python-platform", "aarch64-manylinux_2_28", "--require-hashes"]
     subprocess.run([*install, "-r", str(ROOT / "requirements/pipeline.lock")], check=True)
-    variables = ["-E", f"PYTHONPATH={packages}", "-E", "PYTHONDONTWRITEBYTECODE=1"]
+    # Compiled once, by the first process, since an emulated one is slow.
+    compiled = tmp_path_factory.mktemp("compiled")
+    variables = ["-E", f"PYTHONPATH={packages}", "-E", f"PYTHONPYCACHEPREFIX={compiled}"]
     return [str(emulators / "qemu-aarch64-static"), "-L", str(root), *variables, str(python)]
 
 

@@ -47,6 +47,9 @@ def test_labels_that_begin_at_one_are_told_and_taken() -> None:
     images, labels = np.zeros((4, 6, 5), np.uint8), np.array([1, 2, 3, 1])
     with pytest.raises(UserError, match=r"labels are 1 to 3, .* set data\.first_label: 1$"):
         normalize.checked_labels(images, labels, "labels", idx_data())
+    # No image is of the first class.
+    with pytest.raises(UserError, match=r"label 3 at position 1, .* set data\.first_label: 1$"):
+        normalize.checked_labels(images[:2], np.array([2, 3]), "labels", idx_data())
     taken = normalize.checked_labels(images, labels, "labels", idx_data(first_label=1))
     assert taken.tolist() == [0, 1, 2, 0]
     assert taken.dtype == np.uint8

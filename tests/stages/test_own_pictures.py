@@ -93,6 +93,16 @@ def test_a_change_of_the_pictures_runs_the_pipeline_and_comes_back(photos_clone:
     assert project.repro() == []
 
 
+def test_a_changed_size_is_seen_by_dvc(photos_clone: Project) -> None:
+    # The key of DVC's run cache leaves out all that is called `size`.
+    project = photos_clone
+    for size in ([9, 12], [12, 9], [9, 12]):
+        project.edit_params(lambda params, size=size: params["data"].update(size=size))
+        project.ok("dvc", "repro", "normalize")
+        with np.load(project.root / "data/normalized.npz") as arrays:
+            assert [*arrays["train_images"].shape[1:]] == [*size, 3]
+
+
 def test_a_training_picture_is_predicted_from_the_pixels_of_its_row(photos: Project) -> None:
     code = (
         "import numpy as np; from pathlib import Path;"

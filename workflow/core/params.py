@@ -34,19 +34,24 @@ class IdxFiles(Strict):
     def _names_differ(self) -> "IdxFiles":
         files = (self.train_images, self.train_labels, self.test_images, self.test_labels)
         require_different("name", [file.name for file in files])
-        if self.train_images.sha256 == self.test_images.sha256:
-            raise ValueError(
-                "train_images and test_images have the same sha256: a model must be tested on other"
-                " images than it is trained on"
-            )
+        for what in ("images", "labels"):
+            train, test = (getattr(self, f"{split}_{what}") for split in ("train", "test"))
+            if train.sha256 == test.sha256:
+                raise ValueError(
+                    f"train_{what} and test_{what} have the same sha256: a model must be tested on"
+                    " other images than it is trained on"
+                )
         return self
 
 
 def _checked_name(name: str) -> str:
     """The name of a class, in the one form that Unicode has for it (NFC)."""
     name = unicodedata.normalize("NFC", name)
-    if not name.strip():
+    # Spaces, and what has no width.
+    if all(unicodedata.category(letter) in ("Cc", "Cf", "Zs") for letter in name):
         raise ValueError(f"{name!r} is blank: name the class")
+    if name != name.strip():
+        raise ValueError(f"{name!r} has a space at an end: delete it")
     # Git would write the line ends in results anew.
     if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
         raise ValueError(f"{name!r} holds a control character: delete it")
@@ -99,6 +104,13 @@ class _Data(Strict):
     folder: str = Field(min_length=1)
     sources: list[str] = Field(default_factory=list)
 
+    @field_validator("folder")
+    @classmethod
+    def _known_to_dvc(cls, folder: str) -> str:
+        if folder.startswith("~"):
+            raise ValueError(f"{folder!r}: DVC takes ~ for a name: write the whole path")
+        return folder
+
 
 class Idx(_Data):
     """Four files of the MNIST family.
@@ -144,7 +156,9 @@ class Pictures(_Data):
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         """Strict validation takes no list for a tuple, and YAML knows lists alone."""
-        return tuple(value) if isinstance(value, list) else value
+        if not isinstance(value, list) or len(value) != 2:
+            raise ValueError("give height and width, such as [64, 64]")
+        return tuple(value)
 
 
 Data = Annotated[Idx | Pictures, Field(discriminator="format")]

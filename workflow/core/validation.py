@@ -77,14 +77,14 @@ def _first_problem(error: ValidationError, content: Any) -> str:
         key = f"{key}.{context['key']}".lstrip(".")
         message = f"unknown key: take one of {context['known']}, or delete it"
     elif first["type"] == "missing":
-        message = "this key is missing: restore it"
+        message = "this key is missing: add it"
     elif first["type"] == "value_error":
         message = str(context["error"])
     elif first["type"] == "union_tag_invalid":
         message = f"unknown {context['tag']!r:.60}: choose one of {context['expected_tags']}"
     elif first["type"] == "union_tag_not_found":
         key = f"{key}.{context['discriminator'].strip(chr(39))}"
-        message = "this key is missing: restore it"
+        message = "this key is missing: add it"
     else:
         message = f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r:.60}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from workflow.core.errors import UserError
-from workflow.core.progress import progress_bar, say
+from workflow.core.progress import progress_bar, say, some
 from workflow.data.sources import SourceError, download, faults_of_the_source, without_login
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
@@ -61,6 +61,11 @@ def fetch_pictures(
     if not own.is_dir():
         raise UserError(f"data.folder: {folder}: no such folder: correct it in params.yaml")
     has_files = any(_files(own))
+    if has_files and all(path.name.lower().endswith(SUFFIXES) for path in _files(own)):
+        raise UserError(
+            f"data.folder: {folder} holds an archive: move it elsewhere, and name it in"
+            " data.sources, with its SHA-256 in data.sha256"
+        )
     if has_files and sources:
         raise UserError(
             f"data.folder: {folder} holds files, and data.sources names others: empty one of the"
@@ -143,6 +148,8 @@ def copy_folder(folder: Path, target: Path) -> None:
         UserError: a link leads to a folder or nowhere, or there are too many files or bytes.
     """
     count, size, hidden = 0, 0, 0
+    empty = {path.relative_to(folder) for path in folder.rglob("*") if path.is_dir()}
+    empty -= {path for path in empty if any(map(is_hidden, path.parts))}
     for path in _files(folder, with_hidden=True):
         inner = path.relative_to(folder)
         if any(map(is_hidden, inner.parts)):
@@ -154,7 +161,10 @@ def copy_folder(folder: Path, target: Path) -> None:
         _require_bounds(str(folder), count, size)
         (target / inner).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / inner)
+        empty -= {*inner.parents}
     say(f"  {folder}: {count} files, {hidden} hidden ones passed over")
+    if empty:
+        say(f"  {folder}: folders without a file: {some(sorted(map(str, empty)))}")
 
 
 def _files(folder: Path, with_hidden: bool = False) -> Iterator[Path]:
@@ -217,7 +227,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
         return UserError(f"{archive.name}: {name!r} is {what}: pack the pictures alone")
 
     if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as entries:
+        with _opened_zip(archive) as entries:
             for entry in entries.infolist():
                 kind = stat.S_IFMT(entry.external_attr >> 16)
                 if entry.is_dir():
@@ -245,6 +255,17 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
         rest = members.fileobj.read(_MOST_PADDING)
         if any(rest) or len(rest) == _MOST_PADDING:
             raise tarfile.ReadError("there is more behind its end")
+
+
+def _opened_zip(archive: Path) -> zipfile.ZipFile:
+    """A zip whose names are in UTF-8, if they can be, also where it does not say so.
+
+    Programs on Linux and macOS write them so. What cannot be UTF-8 is in the code page of the PC.
+    """
+    try:
+        return zipfile.ZipFile(archive, metadata_encoding="utf-8")
+    except UnicodeDecodeError:
+        return zipfile.ZipFile(archive)
 
 
 class _Member(tarfile.TarInfo):

@@ -19,7 +19,8 @@ from workflow.data.pictures import Picture
 _WORKING_SIZE = (512, 512)
 _SHADES = 16
 _ROUNDS = 8
-# Of the largest distance that two colours can have: a border pixel this far from the fitted plane
+_PLANE, _CURVED = 3, 6  # terms of the fitted surface
+# Of the largest distance that two colours can have: a border pixel this far from the fitted surface
 # belongs to the content, or to a background that is not plain.
 _FAR = 0.06
 # As in the paper: what differs by less than 5 % counts as background when edges are cut off.
@@ -29,7 +30,10 @@ _BACKGROUND_TOLERANCE = 0.05
 _NOISE_FACTOR = 8.0
 # Distance that the brightest content must have for a picture to show anything.
 _VISIBLE = 0.04
-_PLAIN_SHARE = 2 / 3  # less near the plane is a page whose middle the plane does not fit, either
+# Where a third of the border is off the surface, by the mean of so many pixels, it does not fit
+# the middle of the page, either.
+_STRETCH, _OFF = 8, 0.02
+_PLAIN_SHARE = 2 / 3
 _FARTHEST_PERCENTILE = 99.5
 
 
@@ -39,7 +43,7 @@ class Garment:
 
     Attributes:
         pixels: float32 in [0, 1], background 0, of the model's height and width.
-        plain: whether two thirds of the border are of one colour, or of one that drifts evenly.
+        plain: whether two thirds of the border are of one colour, or of one that changes evenly.
     """
 
     pixels: NDArray[np.float32]
@@ -58,8 +62,8 @@ def extract(picture: Picture, size: tuple[int, int], name: str) -> Garment:
         UserError: all pixels are of about one colour, so that there is nothing to see.
     """
     colours = _colours(picture.image)
-    background, noise, share = _background(colours)
-    distance = np.linalg.norm(colours - background, axis=2) / np.sqrt(3)
+    background, noise = _background(colours)
+    distance = _distances(colours, background)
     farthest = float(np.percentile(distance, _FARTHEST_PERCENTILE))
     farthest = max(farthest, 0.5 * float(distance.max()))  # of what is small in a large picture
     threshold = max(_NOISE_FACTOR * noise, _BACKGROUND_TOLERANCE * farthest)
@@ -69,7 +73,7 @@ def extract(picture: Picture, size: tuple[int, int], name: str) -> Garment:
     value = np.where(content, np.minimum(distance / farthest, 1), 0).astype(np.float32)
     rows = _extent(content.sum(axis=1), content.shape[1])
     columns = _extent(content.sum(axis=0), content.shape[0])
-    return Garment(_centred(value[rows, columns], size), share >= _PLAIN_SHARE)
+    return Garment(_centred(value[rows, columns], size), _is_plain(colours - background))
 
 
 def _colours(image: Image.Image) -> NDArray[np.float64]:
@@ -91,19 +95,20 @@ def _colours(image: Image.Image) -> NDArray[np.float64]:
     return np.asarray(image, np.float64) / 255
 
 
-def _background(colours: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
-    """A plane through the colours of the border, without what stands out of them.
+def _background(colours: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """A surface through the colours of the border, without what stands out of them.
 
     The start is the commonest of 16 shades of each channel, so that content may touch the border;
-    then planes are fitted, each to the border pixels near the one before.
+    then planes are fitted, each to the border pixels near the one before, and then curved surfaces
+    of the second degree, as light falls off from a lamp or through a lens.
 
     Returns:
-        (height, width, 3) colours; how far the border scatters around them; and the share of the
-        border that lies near them.
+        (height, width, 3) colours, and how far the border scatters around them.
     """
     height, width, _ = colours.shape
     down, across = np.mgrid[0:height, 0:width]
-    places = np.stack([np.ones_like(down), down / height - 0.5, across / width - 0.5], axis=-1)
+    y, x = down / height - 0.5, across / width - 0.5
+    places = np.stack([np.ones_like(x), y, x, y**2, y * x, x**2], axis=-1)
     edge = np.zeros((height, width), bool)
     edge[[0, -1]] = edge[:, [0, -1]] = True
     border, border_places = colours[edge], places[edge]
@@ -111,19 +116,40 @@ def _background(colours: NDArray[np.float64]) -> tuple[NDArray[np.float64], floa
     shades = np.minimum((border * _SHADES).astype(int), _SHADES - 1)
     keys = shades @ np.array([1, _SHADES, _SHADES**2])
     commonest = border[keys == np.bincount(keys).argmax()]
-    plane = np.zeros((3, 3))
-    plane[0] = np.median(commonest, axis=0)
-    near = np.ones(len(border), bool)
-    for _ in range(_ROUNDS):
-        residuals = np.linalg.norm(border - border_places @ plane, axis=1) / np.sqrt(3)
-        near = residuals < _FAR
-        if near.sum() < 3:
+    surface = np.zeros((places.shape[-1], 3))
+    surface[0] = np.median(commonest, axis=0)
+    for terms in _ROUNDS * (_PLANE,) + _ROUNDS * (_CURVED,):
+        near = _distances(border, border_places @ surface) < _FAR
+        if near.sum() < terms:
             break
-        plane = np.linalg.lstsq(border_places[near], border[near], rcond=None)[0]
-    residuals = np.linalg.norm(border - border_places @ plane, axis=1) / np.sqrt(3)
-    near = residuals < _FAR
-    noise = float(np.median(residuals[near])) if near.any() else 0.0
-    return np.clip(places @ plane, 0, 1), noise, float(near.mean())
+        surface[:terms] = np.linalg.lstsq(border_places[near, :terms], border[near], rcond=None)[0]
+    distances = _distances(border, border_places @ surface)
+    near = distances < _FAR
+    noise = float(np.median(distances[near])) if near.any() else 0.0
+    return np.clip(places @ surface, 0, 1), noise
+
+
+def _is_plain(differences: NDArray[np.float64]) -> bool:
+    """Whether most of the border is the surface and noise, by what short stretches of it average.
+
+    Args:
+        differences: (height, width, 3) colours from the surface.
+    """
+    sides = (differences[0], differences[-1], differences[:, 0], differences[:, -1])
+    means = np.array(
+        [
+            stretch.mean(axis=0)
+            for side in sides
+            for stretch in np.array_split(side, -(-len(side) // _STRETCH))
+        ]
+    )
+    return bool((_distances(means, np.zeros(3)) < _OFF).mean() >= _PLAIN_SHARE)
+
+
+def _distances(colours: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of colours from others, as a share of the largest that two can have."""
+    distances: NDArray[np.float64] = np.linalg.norm(colours - others, axis=-1) / np.sqrt(3)
+    return distances
 
 
 def _extent(counts: NDArray[np.int64], across: int) -> slice:

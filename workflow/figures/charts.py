@@ -35,7 +35,7 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
             draw_curve(axes, history["epoch"], validation, "validation, after the epoch", SERIES[5])
             axes.legend(frameon=False)
         axes.set(title=score.capitalize(), xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure.suptitle("Training")
