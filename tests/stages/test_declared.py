@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc_data.hashfile.meta import Meta
 from imports import check_deps_of_code, own_files_imported
 from projects import ROOT, STAGES, Project, dump_yaml, load_yaml
+
+from workflow.core.params import Params
+from workflow.model.recipe import Recipe
 
 PIPELINE = load_yaml(ROOT / "dvc.yaml")["stages"]
 
@@ -41,6 +45,17 @@ def files_below(root: Path, names: list[str]) -> dict[str, bytes]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_of_code_are_what_the_stage_imports(stage: str) -> None:
     check_deps_of_code(PIPELINE[stage]["deps"], f"stages/{stage}.py", ROOT)
+
+
+def test_no_param_has_a_name_that_the_run_cache_leaves_out() -> None:
+    left_out = [f'"{name}"' for name in (Meta.PARAM_SIZE, Meta.PARAM_NFILES)]
+    schemas = {
+        model.__name__: [name for name in left_out if name in json.dumps(model.model_json_schema())]
+        for model in (Params, Recipe)
+    }
+    # For data.size, which the stage that reads it is kept out of the run cache.
+    assert schemas == {"Params": [f'"{Meta.PARAM_SIZE}"'], "Recipe": []}
+    assert {"data/classes.json": {"persist": True}} in PIPELINE["normalize"]["outs"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
