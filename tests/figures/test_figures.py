@@ -205,3 +205,10 @@ def test_pixels_are_counted_in_whole_numbers():
     for axes in (axes for axes in figure.axes if axes.images):
         ticks = np.concatenate([axes.get_xticks(), axes.get_yticks()])
         assert (ticks == ticks.round()).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_epochs_are_whole_numbers(count: int) -> None:
+    history = {"epoch": [*range(1, count + 1)], "loss": [0.5] * count, "accuracy": [0.8] * count}
+    for axes in training_curves(history).axes:
+        assert [tick for tick in axes.get_xticks() if tick % 1] == []
