@@ -20,6 +20,7 @@ ELSEWHERE = {
     "make frontier": "takes up to an hour; frontier/tests runs it on a small data set",
     "make bench": "takes minutes; test_a_round_of_the_benchmark runs one round",
     "dvc exp run -S recipe=cnn-small": "test_pipeline does so with another on a small data set",
+    "make review HEAD=NAME": "the same test reviews that experiment",
     "dvc add photos": "tests/stages/test_own_pictures.py does so",
     "DATA_SOURCE=/a/folder make repro": "test_sources and every test with `tiny`",
 }
