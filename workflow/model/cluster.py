@@ -73,13 +73,9 @@ class Cluster:
     def gather(self, vector: Any) -> Any:
         """The vectors of all workers, in order: (n,) to (count, n), of the same dtype.
 
-        Raises:
-            UserError: a worker has ended, or does not answer.
+        To be called, or what calls it, within `answered`.
         """
-        if self.count == 1:
-            return vector[None]
-        with self._answered(ANSWER_SECONDS):
-            return self._gather(vector[None])
+        return self._gather(vector[None])
 
     def share(self, content: bytes) -> list[bytes]:
         """What each worker hands in, in order, for all of them.
@@ -89,10 +85,12 @@ class Cluster:
         """
         if self.count == 1:
             return [content]
-        lengths = self.gather(tf.constant([len(content)], tf.int32)).numpy()[:, 0]
-        # In whole numbers, and never none of them, which the engine does not survive.
-        padded = content.ljust((max(lengths) // 4 + 1) * 4, b"\0")
-        rows: NDArray[np.int32] = self.gather(tf.constant(np.frombuffer(padded, np.int32))).numpy()
+        rows: NDArray[np.int32]
+        with self.answered():
+            lengths = self.gather(tf.constant([len(content)], tf.int32)).numpy()[:, 0]
+            # In whole numbers, and never none of them, which the engine does not survive.
+            padded = content.ljust((max(lengths) // 4 + 1) * 4, b"\0")
+            rows = self.gather(tf.constant(np.frombuffer(padded, np.int32))).numpy()
         return [row.tobytes()[:length] for row, length in zip(rows, lengths, strict=True)]
 
     def require_same(self, identity: Callable[[], Mapping[str, str]]) -> None:
@@ -115,14 +113,19 @@ class Cluster:
                 )
 
     @contextmanager
-    def _answered(self, seconds: float) -> Iterator[None]:
-        """Bound the time that the others may take.
+    def answered(self) -> Iterator[None]:
+        """Bound the time that the others may take, if there are any.
 
         Raises:
             UserError: one of them has ended.
         """
-        line = f"a worker has not answered within {seconds:.0f} s: see what it says, and start all"
-        with self._watchdog.bounded(seconds, line):
+        if self.count == 1:
+            yield
+            return
+        line = (
+            f"a worker has not answered within {ANSWER_SECONDS} s: see what it says, and start all"
+        )
+        with self._watchdog.bounded(ANSWER_SECONDS, line):
             try:
                 yield
             except tf.errors.OpError as error:

@@ -17,6 +17,13 @@ _ADDRESS_SPACE = 2_800_000_000
 _ADDRESS_SPACE_A_CORE = 100_000_000
 
 
+def available_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def spare_memory() -> int:
     """The bytes that the machine, and `ulimit -v`, have for a model beside TensorFlow itself.
 
@@ -32,8 +39,7 @@ def spare_memory() -> int:
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     if allowed == resource.RLIM_INFINITY:
         return memory
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    taken = _ADDRESS_SPACE + _ADDRESS_SPACE_A_CORE * cores
+    taken = _ADDRESS_SPACE + _ADDRESS_SPACE_A_CORE * available_cores()
     if allowed < taken:
         raise UserError(
             f"TensorFlow needs {taken / 1e9:.1f} GB of address space, and `ulimit -v` allows"

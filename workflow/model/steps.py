@@ -4,10 +4,11 @@ With one shard, one program trains on all batches of a chunk, and nothing return
 two of them. With more, each batch is cut into equal parts. The gradient of each part is a program
 of its own, the gradients are added in a fixed binary tree, and one update follows. Which thread
 or which machine computes a part changes nothing of what is computed, so the bits are the same.
+TensorFlow calls these programs, in as many threads as there are cores (see tensorflow.py): a call
+from Python takes up to a millisecond, in which no other thread can make one.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from workflow.core import paths
@@ -17,6 +18,10 @@ from workflow.model.feeding import Chunk
 from workflow.model.layers.base import Training
 from workflow.model.objective import Objective, Part
 from workflow.model.tensorflow import tf
+
+# So many batches in one call of the shards' programs: what each call takes from Python is shared
+# among them, and a signal is answered between two calls.
+_STRETCH = 8
 
 
 class Steps(Protocol):
@@ -28,20 +33,14 @@ class Steps(Protocol):
         Both are taken before each update.
         """
 
-    def close(self) -> None:
-        """End the threads."""
 
-
-def build_steps(
-    objective: Objective, shards: int, cluster: Cluster, threads: int | None = None
-) -> Steps:
+def build_steps(objective: Objective, shards: int, cluster: Cluster) -> Steps:
     """The programs that train a model.
 
     Args:
         objective: what is made small.
         shards: into how many parts each batch is cut.
         cluster: the processes that compute them.
-        threads: of this process that do; as many as there are cores and shards by default.
 
     Raises:
         UserError: there are more processes than shards.
@@ -53,14 +52,7 @@ def build_steps(
         )
     if shards == 1:
         return WholeBatches(objective)
-    return Shards(objective, shards, cluster, threads or min(shards, available_cores()))
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return Shards(objective, shards, cluster)
 
 
 class WholeBatches:
@@ -93,9 +85,6 @@ class WholeBatches:
         )
         return float(loss), int(correct)
 
-    def close(self) -> None:
-        """Nothing is open."""
-
 
 class Shards:
     """Programs for the gradient of a part of a batch, for adding two, and for the update.
@@ -104,10 +93,8 @@ class Shards:
     update makes on the way. A last batch that is smaller is one part.
     """
 
-    def __init__(self, objective: Objective, shards: int, cluster: Cluster, threads: int) -> None:
-        self._shards = shards
+    def __init__(self, objective: Objective, shards: int, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._pool = ThreadPoolExecutor(threads)
         training = Training(tf.zeros(0, tf.int32))
 
         @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
@@ -145,81 +132,86 @@ class Shards:
             training.move_averages([statistics])
             return loss, correct
 
-        self._gradient, self._add, self._update, self._whole = gradient, add, update, whole
+        # Below `count` nodes of the tree each worker has its own subtrees.
+        count = max(2, 1 << (cluster.count - 1).bit_length())
+        owners = [node * cluster.count // count for node in range(count)]
+        below = shards // count
+        mine = [node for node in range(count) if owners[node] == cluster.index]
+        own_shards = [node * below + n for node in mine for n in range(below)]
+
+        def added(nodes: list[Part], count: int) -> list[Part]:
+            """The tree's nodes further up, where there are `count`."""
+            while len(nodes) > count:
+                nodes = [add(*pair) for pair in zip(nodes[::2], nodes[1::2], strict=True)]
+            return nodes
+
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+        def steps(images: Any, labels: Any, keys: Any, first: Any, end: Any) -> Any:
+            """Train on the batches from `first` up to `end`."""
+
+            def step(batch: Any, loss_sum: Any, correct_sum: Any) -> Any:
+                parts = [
+                    gradient(images, labels, keys, batch, tf.constant(shard))
+                    for shard in own_shards
+                ]
+                statistics = [part.pop() for part in parts]
+                nodes = added(parts, len(mine))
+                if cluster.count > 1:
+                    nodes, statistics = _exchange(cluster, nodes, statistics, owners)
+                loss, correct = update(*added(nodes, 2), statistics)
+                # TensorFlow runs what does not wait: the next step is to find these weights.
+                with tf.control_dependencies([loss, correct]):
+                    following = tf.identity(batch + 1)
+                return following, loss_sum + tf.cast(loss, tf.float64), correct_sum + correct
+
+            start = first, tf.constant(0.0, tf.float64), tf.constant(0)
+            return tf.while_loop(lambda batch, *_: batch < end, step, start)[1:]
+
+        self._steps, self._whole = steps, whole
 
     def run(self, chunk: Chunk) -> tuple[float, int]:
         """Train on the batches of a chunk; see `Steps`."""
+        tensors = chunk.images, chunk.labels, chunk.keys
+        if chunk.is_rest:
+            loss, correct = self._whole(*tensors)
+            return float(loss), int(correct)
         loss_sum, correct_sum = 0.0, 0
-        for batch in range(chunk.batches):
-            if chunk.is_rest:
-                loss, correct = self._whole(chunk.images, chunk.labels, chunk.keys)
-            else:
-                loss, correct = self._step(chunk, tf.constant(batch))
-            loss_sum += float(loss)
-            correct_sum += int(correct)
+        # The others have a time within which to answer, each time that they are asked.
+        stretch = 1 if self._cluster.count > 1 else _STRETCH
+        for first in range(0, chunk.batches, stretch):
+            end = min(first + stretch, chunk.batches)
+            with self._cluster.answered():
+                loss, correct = self._steps(*tensors, tf.constant(first), tf.constant(end))
+                loss_sum += float(loss)
+                correct_sum += int(correct)
         return loss_sum, correct_sum
 
-    def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown(cancel_futures=True)
 
-    def _step(self, chunk: Chunk, batch: Any) -> tuple[Any, Any]:
-        """Train on one batch."""
+def _exchange(
+    cluster: Cluster, nodes: list[Part], statistics: list[list[Any]], owners: Sequence[int]
+) -> tuple[list[Part], list[list[Any]]]:
+    """The nodes and the statistics of all workers, in order.
 
-        def compute(shard: int) -> Part:
-            part: Part = self._gradient(
-                chunk.images, chunk.labels, chunk.keys, batch, tf.constant(shard)
-            )
-            return part
-
-        # Below `count` nodes of the tree each worker has its own subtrees.
-        workers = self._cluster.count
-        count = max(2, 1 << (workers - 1).bit_length())
-        owners = [node * workers // count for node in range(count)]
-        below = self._shards // count
-        mine = [node for node in range(count) if owners[node] == self._cluster.index]
-        shards = [node * below + n for node in mine for n in range(below)]
-        parts = list(self._pool.map(compute, shards))
-        statistics = [part.pop() for part in parts]
-        nodes = self._added(parts, len(mine))
-        if workers > 1:
-            nodes, statistics = self._exchange(nodes, statistics, owners)
-        loss, correct = self._update(*self._added(nodes, 2), statistics)
-        return loss, correct
-
-    def _added(self, nodes: list[Part], count: int) -> list[Part]:
-        """The tree's nodes further up, where there are `count`."""
-        while len(nodes) > count:
-            nodes = list(self._pool.map(self._add, nodes[::2], nodes[1::2]))
-        return nodes
-
-    def _exchange(
-        self, nodes: list[Part], statistics: list[list[Any]], owners: list[int]
-    ) -> tuple[list[Part], list[list[Any]]]:
-        """The nodes and the statistics of all workers, in order.
-
-        Args:
-            nodes: of this worker.
-            statistics: of its shards.
-            owners: the worker of each node.
-        """
-        below = len(statistics) // len(nodes)
-        own = [[node, statistics[n * below : (n + 1) * below]] for n, node in enumerate(nodes)]
-        rows = [_packed(structure) for structure in own]
-        slots = max(owners.count(worker) for worker in owners)
-        rows += [tf.zeros_like(rows[0])] * (slots - len(rows))
-        gathered = tf.reshape(
-            self._cluster.gather(tf.concat(rows, 0)), (self._cluster.count, slots, -1)
-        )
-        all_nodes, all_statistics = [], []
-        for place, owner in enumerate(owners):
-            node, node_statistics = _unpacked(gathered[owner, place - owners.index(owner)], own[0])
-            all_nodes.append(node)
-            all_statistics += node_statistics
-        return all_nodes, all_statistics
+    Args:
+        cluster: the workers.
+        nodes: of this worker.
+        statistics: of its shards.
+        owners: the worker of each node.
+    """
+    below = len(statistics) // len(nodes)
+    own = [[node, statistics[n * below : (n + 1) * below]] for n, node in enumerate(nodes)]
+    rows = [_packed(structure) for structure in own]
+    slots = max(owners.count(worker) for worker in owners)
+    rows += [tf.zeros_like(rows[0])] * (slots - len(rows))
+    gathered = tf.reshape(cluster.gather(tf.concat(rows, 0)), (cluster.count, slots, -1))
+    all_nodes, all_statistics = [], []
+    for place, owner in enumerate(owners):
+        node, node_statistics = _unpacked(gathered[owner, place - owners.index(owner)], own[0])
+        all_nodes.append(node)
+        all_statistics += node_statistics
+    return all_nodes, all_statistics
 
 
-@tf.function(autograph=False)  # type: ignore[untyped-decorator]
 def _packed(structure: Any) -> Any:
     """Tensors of any shapes as one float32 vector, in which whole numbers below 2^24 are exact."""
     return tf.concat(
@@ -227,7 +219,6 @@ def _packed(structure: Any) -> Any:
     )
 
 
-@tf.function(autograph=False)  # type: ignore[untyped-decorator]
 def _unpacked(vector: Any, like: Any) -> Any:
     """The tensors of a vector that `_packed` made, in structure, shapes and dtypes of `like`."""
     items = tf.nest.flatten(like)

@@ -5,7 +5,13 @@ environment, the thread counts and the determinism that this module sets.
 """
 
 from workflow.core import environment
-from workflow.model.startup import fast_start, keep_freed_memory, quiet_start, spare_memory
+from workflow.model.startup import (
+    available_cores,
+    fast_start,
+    keep_freed_memory,
+    quiet_start,
+    spare_memory,
+)
 
 if not environment.is_set():
     raise RuntimeError("the environment is not set: call workflow.core.environment.apply() first")
@@ -25,12 +31,10 @@ __all__ = ["keras", "set_seed", "tf"]
 keras.config.set_floatx("float32")
 keras.config.set_epsilon(1e-7)
 keras.config.set_image_data_format("channels_last")
-# TensorFlow's own threads decide the order of additions, and the number of cores must not: what
-# runs side by side is told by the recipe (workflow/model/steps.py). One is also the fastest for a
-# compiled epoch of small batches: to hand work over costs more than it brings.
-THREADS = 1
-tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+# Threads within an operation would decide the order of additions, and the number of cores must not.
+# Whole programs run side by side where the recipe has them (workflow/model/steps.py).
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(available_cores())
 tf.config.experimental.enable_op_determinism()
 # TensorFlow warns of a program that is compiled again for each of many models, as is meant here.
 tf.get_logger().setLevel("ERROR")

@@ -147,11 +147,9 @@ def train(
     variables = [*model.weights, *optimizer.variables, *best]
     predictor = Predictor(with_flips(model) if recipe.test_time_flip else model)
     history = checkpoint.restore(variables) if checkpoint else []
+    steps = build_steps(objective, recipe.shards, cluster or Cluster())
     # Closed with the loop, however that ends: its thread reads `images`.
-    with (
-        closing(chunks(images, labels, training, recipe, seed, len(history) + 1)) as feed,
-        closing(build_steps(objective, recipe.shards, cluster or Cluster())) as steps,
-    ):
+    with closing(chunks(images, labels, training, recipe, seed, len(history) + 1)) as feed:
         for epoch, epoch_chunks in groupby(feed, key=attrgetter("epoch")):
             if has_stopped(recipe, history):
                 break
