@@ -146,8 +146,8 @@ class Shards:
             return nodes
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-        def steps(images: Any, labels: Any, keys: Any, first: Any, end: Any) -> Any:
-            """Train on the batches from `first` up to `end`."""
+        def steps(images: Any, labels: Any, keys: Any, end: Any, state: Any) -> Any:
+            """Train up to batch `end`; `state` is the first one, and both sums before it."""
 
             def step(batch: Any, loss_sum: Any, correct_sum: Any) -> Any:
                 parts = [
@@ -164,8 +164,7 @@ class Shards:
                     following = tf.identity(batch + 1)
                 return following, loss_sum + tf.cast(loss, tf.float64), correct_sum + correct
 
-            start = first, tf.constant(0.0, tf.float64), tf.constant(0)
-            return tf.while_loop(lambda batch, *_: batch < end, step, start)[1:]
+            return tf.while_loop(lambda batch, *_: batch < end, step, state)
 
         self._steps, self._whole = steps, whole
 
@@ -175,16 +174,15 @@ class Shards:
         if chunk.is_rest:
             loss, correct = self._whole(*tensors)
             return float(loss), int(correct)
-        loss_sum, correct_sum = 0.0, 0
+        state = tf.constant(0), tf.constant(0.0, tf.float64), tf.constant(0)
         # The others have a time within which to answer, each time that they are asked.
         stretch = 1 if self._cluster.count > 1 else _STRETCH
         for first in range(0, chunk.batches, stretch):
             end = min(first + stretch, chunk.batches)
             with self._cluster.answered():
-                loss, correct = self._steps(*tensors, tf.constant(first), tf.constant(end))
-                loss_sum += float(loss)
-                correct_sum += int(correct)
-        return loss_sum, correct_sum
+                state = self._steps(*tensors, tf.constant(end), state)
+        _, loss_sum, correct_sum = state
+        return float(loss_sum), int(correct_sum)
 
 
 def _exchange(
