@@ -50,6 +50,7 @@ def run(params: Params, outputs: Outputs) -> None:
             name: {score: float(per_class[name][score]) for score in ("precision", "recall", "f1")}
             for name in classes
         }
+    bars |= {classes[label]: {} for label in set(range(len(classes))) - {*actual.tolist()}}
 
     def images_of(split: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         with StoredArray(paths.NORMALIZED, f"{split}_images") as stored:

@@ -55,6 +55,17 @@ def test_every_figure_is_a_small_png(name, tmp_path):
     check_png(FIGURES[name](), tmp_path / "figure.png")
 
 
+@pytest.mark.parametrize("shape", [(6, 12), (12, 6), (9, 9)])
+def test_the_name_of_a_sample_is_right_below_it(shape):
+    grid = sample_grid(DRAW.random((7, *shape)).astype(np.float32), LABELS, NAMES, 5, "Sample")
+    for image, text in zip(grid.axes[0].images, grid.axes[0].texts, strict=True):
+        left, right, bottom, top = image.get_extent()
+        x, y = text.get_position()
+        assert bottom > top  # downwards
+        assert y - bottom == pytest.approx(0.04)
+        assert x == pytest.approx((left + right) / 2)
+
+
 def test_the_confusion_of_many_classes_stays_small():
     counts = np.diag(np.arange(1, 257))
     few = confusion_matrix(counts[:40, :40], [f"class {n}" for n in range(40)])
@@ -62,6 +73,11 @@ def test_the_confusion_of_many_classes_stays_small():
     assert len(text_of(few)) == 40
     assert text_of(many) == []
     assert many.get_size_inches() == pytest.approx([26.6, 26.6])
+
+
+def test_a_class_without_a_test_image_has_no_score():
+    bars = class_bars({"Hat": {"precision": 0.0, "recall": 0.0, "f1": 0.0}, "Cap": {}})
+    assert text_of(bars) == ["0.00", "no test image"]
 
 
 @pytest.mark.parametrize("shape", [(6, 12), (12, 6), (9, 9)])

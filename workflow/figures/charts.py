@@ -96,7 +96,8 @@ def class_bars(scores: Mapping[str, Mapping[str, float]]) -> Figure:
     """Precision and recall of each class as bars, the F1 score as a mark.
 
     Args:
-        scores: by class name, each with `precision`, `recall` and `f1`.
+        scores: by class name, each with `precision`, `recall` and `f1`; of a class without a test
+            image, there are none.
     """
     names = list(scores)
     bar = min(_BAR, _TALLEST_BARS / len(names))
@@ -105,12 +106,13 @@ def class_bars(scores: Mapping[str, Mapping[str, float]]) -> Figure:
     axes = figure.add_subplot()
     places = np.arange(len(names))
     for offset, score, colour in ((-0.19, "precision", SERIES[4]), (0.19, "recall", SERIES[0])):
-        values = [scores[name][score] for name in names]
+        values = [scores[name].get(score, 0.0) for name in names]
         axes.barh(places + offset, values, height=0.36, color=colour, label=score)
-    f1 = [scores[name]["f1"] for name in names]
+    f1 = [scores[name].get("f1", np.nan) for name in names]
     axes.plot(f1, places, "D", color="black", markersize=5, label="F1", linestyle="none")
     for place, value in zip(places, f1, strict=True):
-        axes.text(1.01, float(place), f"{value:.2f}", va="center", fontsize=letters)
+        there, text = (0.01, "no test image") if np.isnan(value) else (1.01, f"{value:.2f}")
+        axes.text(there, float(place), text, va="center", fontsize=letters)
     axes.set_yticks(places, [shortened(name, _NAME, letters) for name in names], fontsize=letters)
     # The margins of matplotlib are a share of the height, and so is a place below the axes.
     axes.set(xlim=(0, 1.06), ylim=(len(names) - 0.5, -0.5))

@@ -129,14 +129,17 @@ def sample_grid(
         columns: of the grid; images fill it row by row.
         title: of the figure.
     """
-    width, height = columns * 1.12, -(-len(images) // columns) * 1.25
+    image_height = min(images.shape[1] / images.shape[2], 1.0)  # of a wide one, less than a square
+    cell_height = image_height + 0.25
+    width, height = columns * 1.12, -(-len(images) // columns) * cell_height
     figure = new_figure(1.25 * width, 1.25 * height + 0.5)
     axes = canvas(figure, width, height)
     for position, (image, label) in enumerate(zip(images, labels, strict=True)):
-        left, top = position % columns * 1.12 + 0.06, position // columns * 1.25
-        _draw_in_square(axes, image, left, top)
+        left, top = position % columns * 1.12 + 0.06, position // columns * cell_height
+        _draw_in_square(axes, image, left, top - (1 - image_height) / 2)
         name = shortened(class_names[label], _BELOW_IMAGE, 11)
-        axes.text(left + 0.5, top + 1.04, name, ha="center", va="top", fontsize=11)
+        below = top + (image_height + 0.04)
+        axes.text(left + 0.5, below, name, ha="center", va="top", fontsize=11)
     figure.suptitle(title)
     return figure
 
