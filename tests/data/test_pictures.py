@@ -14,18 +14,40 @@ from PIL.GifImagePlugin import GifImageFile
 
 from workflow.core.errors import UserError
 from workflow.data import pictures
-from workflow.data.pictures import decode, fitted, on_white, prepare, read_file, without_warnings
+from workflow.data.pictures import (
+    decode,
+    fitted,
+    is_picture,
+    on_white,
+    prepare,
+    read_file,
+    without_warnings,
+)
 
 
 def seen(image, kind="PNG", size=(15, 20), channels=3, fit="stretch", **options):
     return prepare(decode(encoded(image, kind, **options), "picture"), size, channels, fit)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
 def test_every_lossless_format_gives_the_same(kind):
     image = drawn("#ff8000", "#004080")
     options = {"lossless": True} if kind == "WEBP" else {}
     np.testing.assert_array_equal(seen(image, kind, **options), seen(image))
+
+
+@pytest.mark.parametrize(
+    ("content", "pixels"),
+    [
+        (b"P1\n2 1\n0 1\n", [[255, 0]]),
+        (b"P2\n2 1\n100\n0 100\n", [[0, 255]]),
+        (b"P5\n2 1\n65535\n\0\0\xff\xff", [[0, 255]]),
+        (b"P5\n2 1\n255\n\x01\xff", [[1, 255]]),
+    ],
+)
+def test_every_kind_of_netpbm_is_read(content, pixels):
+    assert is_picture(content, "sign.pgm")
+    assert np.asarray(decode(content, "sign.pgm").image).tolist() == pixels
 
 
 def test_jpeg_gives_about_the_same():
@@ -129,7 +151,7 @@ def test_what_is_no_picture_is_named(content):
     fails(content, "no picture")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
 def test_a_picture_cut_short_never_passes(kind):
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     whole = encoded(Image.fromarray(noise), kind)

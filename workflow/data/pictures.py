@@ -26,12 +26,12 @@ MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 30_000
 # Those that people have; Pillow starts other programs for some of the rest.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 # How their files, and those of the formats that cannot be read here, begin and end.
 _BEGINNINGS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _ENDINGS = {
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
-    *(".heic", ".heif", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".avif"),
 }
 _UNREADABLE = {
     **dict.fromkeys((b"heic", b"heim", b"heis", b"heix", b"mif1"), "HEIC"),
