@@ -13,7 +13,7 @@ from small import CLASSES, EVERY_PIECE, LAYERS, SHAPE, Data, recipe, trained
 from workflow.core.errors import UserError
 from workflow.core.validation import validate
 from workflow.data.npz import StoredArray
-from workflow.model import training
+from workflow.model import steps, training
 from workflow.model.cluster import Cluster
 from workflow.model.recipe import Recipe, build_model
 from workflow.model.tensorflow import set_seed
@@ -25,7 +25,6 @@ from workflow.core import environment
 environment.apply()
 from pathlib import Path
 from small import recipe, trained
-import hashlib
 import numpy as np
 from workflow.model.recipe import Recipe
 from workflow.model.tensorflow import tf
@@ -76,10 +75,15 @@ def test_any_number_of_threads_gives_the_same_bits(
         assert trained_on_cores(cores, data, chosen) == alone
 
 
-def test_shards_make_the_updates_of_the_whole_batch(data: Data) -> None:
+@pytest.mark.parametrize(("batch_size", "shards"), [(16, 4), (4, 2)])
+def test_shards_make_the_updates_of_the_whole_batch(
+    data: Data, batch_size: int, shards: int
+) -> None:
+    """Of 70 images, batches of 4 are more than one call of the programs takes."""
+    assert 2 * steps._STRETCH < 70 // 4
     path, _, labels = data
-    whole, curves = trained(path, labels, recipe(batch_size=16))
-    cut, curves_of_shards = trained(path, labels, recipe(batch_size=16, shards=4))
+    whole, curves = trained(path, labels, recipe(batch_size=batch_size))
+    cut, curves_of_shards = trained(path, labels, recipe(batch_size=batch_size, shards=shards))
     for one, other in zip(whole.weights, cut.weights, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-4)
     assert [e.accuracy for e in curves] == [e.accuracy for e in curves_of_shards]
