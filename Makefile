@@ -54,8 +54,8 @@ review: $(VENV)/ready ## report what changed since BASE, and whether it is real:
 check-lock: $(VENV)/ready ## does dvc.lock fit code, params and results? needs no data
 	python -m commands check-lock
 
-# Every other dvc.yaml takes part if its dvc.lock is another than in BASE; ALL=1 runs it in any case.
-# Every stage is run. CACHED=1 takes those with known inputs from DVC's run cache: quick, no proof.
+# Of every other dvc.yaml, the stages run that its dvc.lock records otherwise than in BASE; ALL=1 runs
+# all of them. CACHED=1 takes those with known inputs from DVC's run cache: quick, no proof.
 REPRODUCE_OPTIONS = $(if $(ALL),--all-pipelines) $(if $(CACHED),$(if $(FRESH),,--run-cache))
 
 reproduce: $(VENV)/ready ## run the pipeline on a clean copy of HEAD: the same bytes?

@@ -1,17 +1,19 @@
 """Run the pipeline on a clean copy of a commit; fail unless every output comes out as committed.
 
-The pipeline of the root is run; each other dvc.yaml, which takes minutes, only if its dvc.lock
-differs from that of the base. Every stage runs: what `dvc commit` has put into a cache, nobody
-need have computed.
+The pipeline of the root is run; of each other dvc.yaml, which takes minutes to hours, the stages
+that dvc.lock of the base records otherwise. Nothing comes from a cache: what `dvc commit` has put
+there, nobody need have computed.
 """
 
 import argparse
+from collections.abc import Collection
 
 from commands.review.change import Change, change_parser
 from commands.review.reproduction import (
     RESULT,
     Reproduction,
     reproduce,
+    stages_of_others,
     write_result,
 )
 from commands.review.revisions import Revision, git, resolve
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how much is run."""
     parser.add_argument(
-        "--all-pipelines", action="store_true", help="run every dvc.yaml in any case"
+        "--all-pipelines", action="store_true", help="run every stage of every dvc.yaml"
     )
     parser.add_argument(
         "--run-cache",
@@ -52,19 +54,25 @@ def check(change: Change, all_pipelines: bool, run_cache: bool) -> int:
     head = change.head
     if head.commit is None:
         raise UserError("the workspace is no commit: commit first, or run `dvc repro`")
-    all_pipelines = all_pipelines or change.changes_other_pipelines
+    everywhere = stages_of_others(head)
+    others = everywhere if all_pipelines else change.changed_stages_of_others
+    if others < everywhere:
+        say(
+            f"reproduce: stages of other pipelines that are recorded as in the base are not run"
+            f" ({len(everywhere - others)}): ALL=1 runs them"
+        )
     if head.commit == resolve("HEAD").commit and git("status", "--porcelain"):
         say(f"reproduce: {head.name} alone: what has not been committed is not in it")
     RESULT.unlink(missing_ok=True)  # what an earlier run found may no longer be true
     try:
-        result = _reproduced_from_cache(head, all_pipelines) if run_cache else None
+        result = _reproduced_from_cache(head, others) if run_cache else None
         if result is None:
-            result = reproduce(head, all_pipelines)
+            result = reproduce(head, others)
     except UserError as error:
         write_result(
             Reproduction(
                 commit=head.commit,
-                all_pipelines=all_pipelines,
+                others=sorted(others),
                 every_stage_ran=True,
                 failure=str(error),
             )
@@ -87,10 +95,10 @@ def check(change: Change, all_pipelines: bool, run_cache: bool) -> int:
     return 0
 
 
-def _reproduced_from_cache(head: Revision, all_pipelines: bool) -> Reproduction | None:
+def _reproduced_from_cache(head: Revision, others: Collection[str]) -> Reproduction | None:
     """What the run cache gives, if that is what is committed; only a run can tell who is wrong."""
     try:
-        result = reproduce(head, all_pipelines, run_cache=True)
+        result = reproduce(head, others, run_cache=True)
         if not result.problems:
             return result
         say("reproduce: the run cache has other results; running every stage, to tell whose")

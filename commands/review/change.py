@@ -19,7 +19,7 @@ from commands.review.predictions import (
     same_images,
     same_test_data,
 )
-from commands.review.reproduction import others_have_changed
+from commands.review.reproduction import stages_of_others
 from commands.review.revisions import FirstCommitError, Revision, resolve, resolve_base
 from commands.review.rules import Rules, load_rules
 from workflow.core import paths
@@ -63,8 +63,8 @@ class Change:
         return f"nothing to compare: base and head are both {self.head.name}" if same else None
 
     @cached_property
-    def changes_other_pipelines(self) -> bool:
-        """Whether a `dvc.yaml` beside the root's has another `dvc.lock` than in the base.
+    def changed_stages_of_others(self) -> set[str]:
+        """The stages of other pipelines than the root's that the base records otherwise.
 
         Where no base is named and none is found, nothing has changed.
         """
@@ -73,8 +73,8 @@ class Change:
         except UserError:
             if self._base_name:
                 raise
-            return False
-        return others_have_changed(base, self.head)
+            return set()
+        return stages_of_others(self.head, base)
 
     @cached_property
     def inconsistencies(self) -> list[Inconsistency]:

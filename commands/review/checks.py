@@ -110,7 +110,7 @@ def _reproduction(change: Change, tip: str | None, clean: bool) -> Check:
     result = last_result()
     if result is None or result.commit != (head.commit or tip) or not (head.commit or clean):
         return Check(name, None, ["run `make reproduce` once all is committed"])
-    if not result.all_pipelines and change.changes_other_pipelines:
+    if not change.changed_stages_of_others <= {*result.others}:
         why = "another dvc.yaml has a changed dvc.lock: run `make reproduce ALL=1`"
         return Check(name, None, [why])
     if not (result.every_stage_ran or result.problems):

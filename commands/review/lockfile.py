@@ -109,6 +109,11 @@ def pipeline_of(stage: str) -> str:
     return stage.rpartition(":")[0] or str(paths.PIPELINE)
 
 
+def address_of(pipeline: str, stage: str) -> str:
+    """A stage as DVC names it: by its `dvc.yaml` too, unless that is the root's."""
+    return f"{pipeline}:{stage}" if "/" in pipeline else stage
+
+
 def recorded_outs(stages: Mapping[str, LockedStage]) -> dict[str, tuple[str, LockedFile]]:
     """Every output by its path, with the name of the stage that wrote it."""
     return {out.path: (name, out) for name, stage in stages.items() for out in stage.outs}

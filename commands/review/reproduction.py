@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,9 +17,11 @@ from ruamel.yaml import YAML
 from commands.review import dvc
 from commands.review.lockfile import (
     LockedFile,
+    address_of,
     is_lock,
     md5_of,
     md5_of_bytes,
+    pipeline_beside,
     pipeline_of,
     recorded_outs,
 )
@@ -67,8 +70,8 @@ class Reproduction(Strict):
 
     Attributes:
         commit: the full hash.
-        all_pipelines: whether every `dvc.yaml` was run, not only that of the root.
-        every_stage_ran: whether each stage was run, so that nothing came from a run cache.
+        others: the stages of other pipelines than the root's that were run, too.
+        every_stage_ran: whether each of them was run, so that nothing came from a run cache.
         outputs: how many outputs were compared.
         lock_is_same: whether `dvc.lock` came out byte for byte.
         differences: the outputs that did not.
@@ -76,7 +79,7 @@ class Reproduction(Strict):
     """
 
     commit: str
-    all_pipelines: bool
+    others: list[str]
     every_stage_ran: bool
     outputs: int = 0
     lock_is_same: bool = False
@@ -113,7 +116,9 @@ def last_result() -> Reproduction | None:
         return None
 
 
-def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = False) -> Reproduction:
+def reproduce(
+    head: Revision, others: Collection[str] = (), run_cache: bool = False
+) -> Reproduction:
     """Run the pipeline on a clean copy of a commit, and compare.
 
     Every output is deleted first, from the copy and from its `dvc.lock`, by which DVC would
@@ -123,7 +128,8 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Fal
 
     Args:
         head: a commit.
-        all_pipelines: run every `dvc.yaml`, not only that of the root.
+        others: stages of other pipelines that are run beside those of the root's. What the rest of
+            those pipelines gave is taken from Git, unless DVC finds it out of date.
         run_cache: share the cache of this repository, and let a stage not run that has run on the
             same inputs, by what the run cache says. It is quick, and proves little.
 
@@ -144,7 +150,9 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Fal
         shared.symlink_to(cache, target_is_directory=True)
         # Whatever the commit names, which might be relative to where it lies.
         (copy / ".dvc/config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
-        _remove_undeclared(copy, head)
+        wanted = {*filter(_in_root_pipeline, head.lock), *others}
+        outs = _outs(head, bool(others))
+        _remove_undeclared(copy, head, outs)
         # No stage makes what `dvc add` and `dvc import` keep. Where it cannot be had, `dvc repro`
         # says so.
         if sources := _kept_by_dvc(head):
@@ -153,13 +161,12 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Fal
             _require_as_recorded(sources, copy)
         if not run_cache:
             shared.unlink()
-        outs = _outs(head, all_pipelines)
-        for path in outs:
-            remove(_inside(copy, path))
+        for path, (stage, _) in outs.items():
+            if stage in wanted:
+                remove(_inside(copy, path))
         for lock in filter(is_lock, head.files):
-            if all_pipelines or lock == str(paths.LOCK):
-                _forget_results(_inside(copy, lock))
-        options = ["--all-pipelines"] if all_pipelines else []
+            _forget_results(_inside(copy, lock), pipeline_beside(lock), wanted)
+        options = ["--all-pipelines"] if others else []
         options += [] if run_cache else ["--no-run-cache"]
         if not dvc.shown("repro", *options, folder=copy, variables=_variables()):
             # DVC never runs a frozen stage, and says of the next one that its dep is missing.
@@ -173,7 +180,7 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Fal
                 f"`dvc repro` fails on a clean copy of {head.name}: {remedy}, and commit"
             )
         again = Revision(None, "the copy", copy)
-        now = _outs(again, all_pipelines)
+        now = _outs(again, bool(others))
         locks = filter(is_lock, again.files)
         lock_is_same = all(again.read(name) == head.read(name) for name in locks)
         differences = []
@@ -191,9 +198,9 @@ def reproduce(head: Revision, all_pipelines: bool = False, run_cache: bool = Fal
             _keep_objects(shared, cache)
     return Reproduction(
         commit=str(head.commit),
-        all_pipelines=all_pipelines,
+        others=sorted(others),
         every_stage_ran=not run_cache,
-        outputs=len(outs.keys() | now.keys()),
+        outputs=sum(stage in wanted for stage, _ in (outs | now).values()),
         lock_is_same=lock_is_same,
         differences=differences,
     )
@@ -219,13 +226,13 @@ def _inside(copy: Path, path: str) -> Path:
     return place
 
 
-def _remove_undeclared(copy: Path, head: Revision) -> None:
+def _remove_undeclared(copy: Path, head: Revision, outs: Collection[str]) -> None:
     """Remove what no stage declares, so that none can read it.
 
     It might be a module that Python takes in place of a declared one, or a checkpoint that training
     would go on from.
     """
-    declared = dvc.declared_deps(copy)
+    declared = dvc.declared_deps(copy) | set(outs)
     for pipeline in (name for name in head.files if PurePosixPath(name).name == "dvc.yaml"):
         for item in head.read_yaml(pipeline).get("vars") or []:
             if isinstance(item, str):  # a file, and after a colon the keys that are meant
@@ -301,31 +308,36 @@ def _kept_by_dvc(head: Revision) -> dict[str, str]:
     }
 
 
-def _forget_results(lock: Path) -> None:
-    """Keep nothing but the names of the stages, so that they are written in the same order."""
+def _forget_results(lock: Path, pipeline: str, stages: Collection[str]) -> None:
+    """Keep of these stages nothing but the names, so that they are written in the same order."""
     content = parse_yaml(lock.read_bytes())
-    content["stages"] = {name: {"cmd": ""} for name in content.get("stages") or {}}
-    YAML().dump(content, lock)
+    recorded = content.get("stages") or {}
+    forgotten = {name for name in recorded if address_of(pipeline, name) in stages}
+    if forgotten:
+        content["stages"] = {
+            name: {"cmd": ""} if name in forgotten else stage for name, stage in recorded.items()
+        }
+        YAML().dump(content, lock)
 
 
 def _outs(revision: Revision, all_pipelines: bool) -> dict[str, tuple[str, LockedFile]]:
     """The recorded outputs of the root's pipeline, or of all."""
+    stages = revision.lock
     return recorded_outs(
-        {
-            name: stage
-            for name, stage in revision.lock.items()
-            if all_pipelines or _in_root_pipeline(name)
-        }
+        stages
+        if all_pipelines
+        else {name: stage for name, stage in stages.items() if _in_root_pipeline(name)}
     )
 
 
-def others_have_changed(base: Revision, head: Revision) -> bool:
-    """Whether a `dvc.yaml` other than the root's has another `dvc.lock` in the two revisions."""
-    old, new = (
-        {name: stage for name, stage in revision.lock.items() if not _in_root_pipeline(name)}
-        for revision in (base, head)
-    )
-    return old != new
+def stages_of_others(head: Revision, base: Revision | None = None) -> set[str]:
+    """The stages of other pipelines than the root's, less those recorded alike in a base."""
+    known = base.lock if base else {}
+    return {
+        name
+        for name, stage in head.lock.items()
+        if not _in_root_pipeline(name) and known.get(name) != stage
+    }
 
 
 def _in_root_pipeline(stage: str) -> bool:

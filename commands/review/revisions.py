@@ -11,6 +11,7 @@ from commands.review.dvc import WORKSPACE, repro_command
 from commands.review.lockfile import (
     LockedFile,
     LockedStage,
+    address_of,
     is_lock,
     parse_lock,
     pipeline_beside,
@@ -102,8 +103,7 @@ class Revision:
             for stage, locked in parse_lock(self.read(name) or b"", place, remedy).items():
                 # A stage of a matrix has what tells it from the others behind an @.
                 folder = working_folders.get(stage.partition("@")[0], posixpath.dirname(name))
-                address = f"{pipeline}:{stage}" if "/" in pipeline else stage
-                stages[address] = locked.model_copy(
+                stages[address_of(pipeline, stage)] = locked.model_copy(
                     update={
                         "deps": [_seen_from_root(dep, folder) for dep in locked.deps],
                         "outs": [_seen_from_root(out, folder) for out in locked.outs],

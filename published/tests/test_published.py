@@ -175,6 +175,15 @@ def test_forged_results_are_caught_by_running(project):
     """Another table of runs, with the lock to fit, in a change of nothing else."""
     project.repro("--all-pipelines")
     project.commit("Record the results")
+    results = project.root / "published/params.yaml"
+    edit(results, lambda p: p["results"]["tutorial"].update(test_accuracy=0.5))
+    assert reproduce(project) == ["report"]
+    project.commit("Correct what is published")
+    # Only that stage is run again; what the others gave is as it was.
+    told = project.command("reproduce", "--base", "HEAD~1")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "'published/dvc.yaml:measure@tutorial' didn't change" in told.stdout
+    assert "Running stage 'published/dvc.yaml:report'" in told.stdout
     # The run with the pipeline's seed gives what the pipeline gives.
     metrics = json.loads((project.root / "metrics/test.json").read_text())
     first = read_runs_of_tutorial(project)[0]
