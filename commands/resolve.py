@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from commands import check_params
 from commands.review import dvc
 from commands.review.lockfile import is_lock, recorded_outs
-from commands.review.revisions import Revision, git, is_kept_in_git, resolve
+from commands.review.revisions import Revision, git, git_names, is_kept_in_git, resolve
 from workflow.core.errors import UserError
 from workflow.core.files import remove, written_whole
 from workflow.core.progress import say
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
 def _unmerged() -> dict[str, set[int]]:
     """The files in conflict, and which sides have them."""
     found: dict[str, set[int]] = {}
-    for entry in filter(None, git("ls-files", "--unmerged", "-z").decode().split("\0")):
+    for entry in git_names("ls-files", "--unmerged"):
         about, _, name = entry.partition("\t")
         found.setdefault(name, set()).add(int(about.split()[2]))
     return found

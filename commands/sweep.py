@@ -8,10 +8,12 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from commands.review.reproduction import flat
 from commands.review.revisions import Revision, git, resolve
 from workflow.core import paths
 from workflow.core.errors import UserError
@@ -31,7 +33,7 @@ class Run:
     Attributes:
         name: DVC's.
         params: by name, with dots between the keys.
-        metrics: likewise; of `plots/history.csv`, what was held out, after the last epoch.
+        metrics: likewise.
     """
 
     name: str
@@ -45,8 +47,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--metric", help=f"what to compare (default: the first that is there: {_PREFERRED})"
     )
-    runs = read_runs(resolve("HEAD"))
     options = parser.parse_args(arguments)
+    runs = read_runs(resolve("HEAD"))
     if not runs:
         raise UserError(
             "no experiment on this commit: `dvc exp run --queue -S …`, `dvc queue start`, and"
@@ -82,16 +84,16 @@ def read_runs(baseline: Revision) -> list[Run]:
         metrics: dict[str, float] = {}
         for path in (paths.TEST_METRICS, *_other_metrics(revision)):
             content = revision.read(path)
-            for key, value in _flat(_json(content, path, name) if content else {}).items():
+            for key, value in flat(_json(content, path, name) if content else {}).items():
                 if isinstance(value, int | float):
                     metrics.setdefault(key, value)
-        runs.append(Run(name, _flat(revision.params), metrics))
+        runs.append(Run(name, flat(revision.params), metrics))
     return sorted(runs, key=lambda run: run.name)
 
 
 def _other_metrics(revision: Revision) -> list[Path]:
-    folder = paths.TEST_METRICS.parent
-    return [Path(n) for n in sorted(revision.files) if Path(n).parent == folder and "json" in n]
+    pattern = f"{paths.TEST_METRICS.parent}/*.json"
+    return [Path(name) for name in sorted(revision.files) if fnmatch(name, pattern)]
 
 
 def _json(content: bytes, path: Path, name: str) -> Any:
@@ -99,13 +101,6 @@ def _json(content: bytes, path: Path, name: str) -> Any:
         return json.loads(content)
     except ValueError as error:
         raise UserError(f"{path} of experiment {name}: not valid JSON ({error})") from None
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested dicts, with dots between the keys."""
-    if not isinstance(tree, dict):
-        return {prefix.rstrip("."): tree}
-    return {k: v for key, item in tree.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
 
 
 def chosen_metric(runs: list[Run], asked: str | None) -> str:

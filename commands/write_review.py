@@ -29,12 +29,12 @@ def write(change: Change) -> int:
     Raises:
         UserError: the params are not valid, or a result is missing or cannot be read.
     """
+    remove_reports(FOLDER)  # an earlier one is of another change, perhaps
     if change.nothing_to_compare:
         say(change.nothing_to_compare)
         return 0
     base, reason = change.base_with_reason
     say(f"review: {change.head.name} against {base.name} ({reason})")
-    remove_reports(FOLDER)
     found = review(change)
     write_reports(found, FOLDER)
     say(f"review: {found.headline}")

@@ -59,9 +59,9 @@ def measure(recipes: list[str], rounds: int) -> None:
                 [sys.executable, "-c", _ONE, name], check=False, capture_output=True, text=True
             )
             if done.returncode:
-                raise UserError(f"{name} cannot be timed: {done.stderr.strip().splitlines()[-1]}")
-            said = done.stdout
-            found[name].append(json.loads(said.splitlines()[-1]))
+                said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+                raise UserError(f"{name} cannot be timed: {said[-1]}")
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
             say(f"time: round {number + 1}, {name}: {found[name][-1][0]:.0f} s")
     names = ("train_seconds", "predict_milliseconds", "peak_megabytes")
     medians = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # What a review is made by, or could be: make and Python look for files of theirs in the root first.
 # comment.yml tells reviewers of the same, without this code.
 CHECKING = (
-    r"^(\.(github|dvc|venv)/|commands/|requirements/|workflow/core/"
+    r"^(\.(github|dvc|venv)/|commands/|requirements/|workflow/(core|data|figures)/|workflow/[^/]+$"
     r"|([^/]+/)?targets\.mk$|\.?[^/.]+$|\.[^/]+$"
     r"|[^/]+\.(py[a-z]?|so|toml|cfg|ini|mk)$|[^/]+/__init__\.)"
 )

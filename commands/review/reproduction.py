@@ -26,7 +26,7 @@ from commands.review.lockfile import (
     recorded_outs,
 )
 from commands.review.programs import environment
-from commands.review.revisions import Revision, git, resolve
+from commands.review.revisions import Revision, git, git_names, resolve
 from commands.review.wording import listed
 from workflow.core import paths
 from workflow.core.errors import UserError
@@ -251,8 +251,7 @@ def _remove_strays(copy: Path) -> None:
     No diff of code shows it, but a stage could read it: compiled modules, which Python prefers to
     their source, and a cache or settings of DVC.
     """
-    ignored = git("ls-files", "-z", "--cached", "--ignored", "--exclude-standard", folder=copy)
-    for name in filter(None, ignored.decode().split("\0")):
+    for name in git_names("ls-files", "--cached", "--ignored", "--exclude-standard", folder=copy):
         remove(copy / name)
     for folder in list(copy.rglob("__pycache__")):
         remove(folder)
@@ -371,7 +370,7 @@ def _describe(
         return f"dvc.lock records the MD5 {recorded} instead of {md5}"
     try:
         if path.endswith(".json"):
-            old_values, new_values = _flat(json.loads(committed)), _flat(json.loads(new))
+            old_values, new_values = flat(json.loads(committed)), flat(json.loads(new))
             differing = [
                 f"{key} is {old_values.get(key)}, {source} {new_values.get(key)}"
                 for key in sorted(old_values.keys() | new_values.keys())
@@ -390,8 +389,10 @@ def _describe(
     return f"{len(committed)} bytes in Git, {source} other {len(new)} bytes"
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested dicts, with dots between the keys."""
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested dicts and lists, with dots between keys and places."""
+    if isinstance(tree, list):
+        tree = dict(enumerate(tree))
     if not isinstance(tree, dict):
         return {prefix.rstrip("."): tree}
-    return {k: v for key, item in tree.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+    return {k: v for key, item in tree.items() for k, v in flat(item, f"{prefix}{key}.").items()}

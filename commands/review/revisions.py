@@ -1,5 +1,6 @@
 """What Git knows of a commit or of the workspace, and how a name becomes one of them."""
 
+import os
 import posixpath
 import re
 from dataclasses import dataclass
@@ -40,6 +41,16 @@ def git(*arguments: str, folder: Path = Path()) -> bytes:
     return output_of(["git", "-C", str(folder), *arguments])
 
 
+def git_names(command: str, *arguments: str, folder: Path = Path()) -> list[str]:
+    """The names that a Git command lists with `-z`; as the file system has them, UTF-8 or not.
+
+    Raises:
+        UserError: as `git`.
+    """
+    listed = git(command, "-z", *arguments, folder=folder)
+    return [name for name in os.fsdecode(listed).split("\0") if name]
+
+
 @dataclass(frozen=True)
 class Revision:
     """A commit, or the workspace as it lies there.
@@ -68,11 +79,10 @@ class Revision:
         """The files that Git keeps; of the workspace, also those that it would take."""
         if self.commit is None:
             which = ("--cached", "--others", "--exclude-standard")
-            names = git("ls-files", "-z", *which, folder=self.root).decode().split("\0")
-            return frozenset(name for name in names if name and (self.root / name).is_file())
-        tree = ("-r", "-z", "--name-only", "--full-tree", self.commit)
-        listed = git("ls-tree", *tree, folder=self.root)
-        return frozenset(filter(None, listed.decode().split("\0")))
+            names = git_names("ls-files", *which, folder=self.root)
+            return frozenset(name for name in names if (self.root / name).is_file())
+        tree = ("-r", "--name-only", "--full-tree", self.commit)
+        return frozenset(git_names("ls-tree", *tree, folder=self.root))
 
     def has(self, path: str) -> bool:
         """Whether Git keeps this file, or files in this folder."""
@@ -150,9 +160,9 @@ def _seen_from_root(file: LockedFile, folder: str) -> LockedFile:
 def changed_files(base: Revision, head: Revision) -> list[str]:
     """The files in Git that differ between two revisions, sorted."""
     commits = [revision.commit for revision in (base, head) if revision.commit]
-    named = git("diff", "--name-only", "--no-renames", "-z", *commits).decode().split("\0")
+    named = git_names("diff", "--name-only", "--no-renames", *commits)
     # New files of the workspace are not known to `git diff` until they are added.
-    return sorted({*filter(None, named), *(base.files ^ head.files)})
+    return sorted({*named, *(base.files ^ head.files)})
 
 
 def is_clean() -> bool:

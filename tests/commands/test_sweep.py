@@ -9,9 +9,25 @@ import pytest
 from PIL import Image
 from projects import ROOT, Project
 
-pytestmark = pytest.mark.slow
+from commands.review.reproduction import flat
+from commands.sweep import Run, swept_params, table_of
 
 
+def test_a_setting_inside_a_list_is_swept_like_any_other() -> None:
+    runs = []
+    for units in (16, 8):
+        params = {"recipes": {"mine": {"layers": [{"layer": "flatten"}, {"units": units}]}}}
+        runs.append(Run(f"of {units}", flat(params), {"accuracy": units / 100}))
+    (name,) = swept_params(runs)
+    assert name == "recipes.mine.layers.1.units"
+    rows = table_of(runs, [name], "accuracy").splitlines()[2:]
+    assert [row.split(" | ")[:3] for row in rows] == [
+        ["| 8", "1", "0.0800"],
+        ["| 16", "1", "0.1600"],
+    ]
+
+
+@pytest.mark.slow
 def test_a_sweep_of_six_runs_is_shared_and_shown(tiny_run: Project, tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     tiny_run.ok("git", "clone", "-q", "--bare", str(tiny_run.root), str(tmp_path / "hub.git"))

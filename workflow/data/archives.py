@@ -33,13 +33,14 @@ _MOST_GROWTH = 100
 _SMALL = 2**30  # which may grow as it likes
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\0"
 _MOST_PADDING = 2**20  # zeros that end a tar
-# What is passed over, beside names that begin with a dot: what macOS adds to archives.
-_OF_MACOS = "__MACOSX"
+# What is passed over, beside hidden files and backups: what macOS adds to archives, and what
+# .dvcignore leaves out of the hash of a folder.
+_PASSED_OVER = ("__MACOSX", "__pycache__", "README.md")
 
 
 def is_hidden(part: str) -> bool:
     """Whether a file or folder of that name is none of a person's pictures."""
-    return part.startswith(".") or part == _OF_MACOS
+    return part.startswith(".") or part.endswith("~") or part in _PASSED_OVER
 
 
 def fetch_pictures(
@@ -171,8 +172,7 @@ def _files(folder: Path, with_hidden: bool = False) -> Iterator[Path]:
     """What lies in a folder, and below it, and is no folder."""
     for place, folders, names in os.walk(folder):
         for name in sorted(names):
-            # The page that the repository's own folder has, and the list that DVC writes there.
-            if with_hidden or not (is_hidden(name) or name == "README.md"):
+            if with_hidden or not is_hidden(name):
                 yield Path(place, name)
         links = [name for name in folders if Path(place, name).is_symlink()]
         yield from (Path(place, name) for name in links)
@@ -210,7 +210,7 @@ def unpack(archive: Path, target: Path) -> None:
         raise UserError(f"{archive.name}: {name} is there twice: pack it anew") from None
     except (
         *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error),
-        *(EOFError, NotImplementedError, UnicodeError),
+        *(EOFError, NotImplementedError, ValueError),
     ) as error:
         raise UserError(f"{archive.name}: cannot be unpacked ({error}): pack it anew") from None
     except OSError as error:
