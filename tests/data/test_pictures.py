@@ -1,5 +1,6 @@
 """Any picture file, decoded and brought to a size."""
 
+import io
 import os
 import struct
 import sys
@@ -193,6 +194,13 @@ def chunk(name, content):
 def png_header(width, height):
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+
+
+def test_a_bitmap_is_told_from_a_text_that_begins_like_one():
+    bitmap = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(bitmap, "BMP")
+    assert is_picture(bitmap.getvalue()[:12], "without ending")  # as much as `predict` reads
+    assert not is_picture(b"BMW 320, red", "notes.txt")
 
 
 @pytest.mark.parametrize("side", [7_100, 10_000, 20_000, 2**31 - 1])

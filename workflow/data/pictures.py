@@ -28,7 +28,7 @@ MAX_SIDE = 30_000
 # Those that people have; Pillow starts other programs for some of the rest.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 # How their files, and those of the formats that cannot be read here, begin and end.
-_BEGINNINGS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_BEGINNINGS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 _ENDINGS = {
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".avif"),
@@ -60,6 +60,7 @@ def is_picture(content: bytes, name: str) -> bool:
     """Whether a file is meant to be a picture, by how it begins or what it is called."""
     return (
         content.startswith(_BEGINNINGS)
+        or (content.startswith(b"BM") and content[6:10] == bytes(4))  # BMP; texts begin so, too
         or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
         or (content[4:8] == b"ftyp" and content[8:12] in _UNREADABLE)
         or Path(name).suffix.lower() in _ENDINGS
