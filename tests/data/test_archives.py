@@ -184,6 +184,21 @@ def test_an_archive_among_the_pictures_is_named(tmp_path: Path) -> None:
         fetch_pictures(str(tmp_path / "own"), [], None, None, tmp_path / "target")
 
 
+def test_an_archive_is_named_by_path_or_url_in_any_way(tmp_path: Path) -> None:
+    for name in ("own", "my photos"):
+        (tmp_path / name).mkdir()
+    archive = packed(tmp_path / "my photos" / "a.zip")
+    checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
+    own = str(tmp_path / "own")
+    for number, place in enumerate([str(archive), archive.as_uri(), f"FILE://{archive}"]):
+        target = tmp_path / str(number)
+        target.mkdir()
+        fetch_pictures(own, ["~nobody-of-that-name/a.zip", place], checksum, None, target)
+        assert (target / "photos/cat/1.png").exists()
+    with pytest.raises(UserError, match=r"no source has the pictures .*s3://b/a\.zip: Inv"):
+        fetch_pictures(own, ["s3://b/a.zip"], checksum, None, tmp_path)
+
+
 def test_a_folder_without_a_file_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

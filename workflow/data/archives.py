@@ -23,7 +23,13 @@ from typing import IO, Self
 
 from workflow.core.errors import UserError
 from workflow.core.progress import progress_bar, say, some
-from workflow.data.sources import SourceError, download, faults_of_the_source, without_login
+from workflow.data.sources import (
+    SourceError,
+    download,
+    faults_of_the_source,
+    local_path,
+    without_login,
+)
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz")
 MOST_FILES = 2_000_000
@@ -99,8 +105,8 @@ def fetch_pictures(
 
 
 def _bring(place: str, sha256: str | None, target: Path) -> None:
-    path = Path(place.removeprefix("file://")).expanduser()
-    if path.is_dir():
+    path = local_path(place)
+    if path and path.is_dir():
         if path.resolve().is_relative_to(Path.cwd()):
             raise UserError(
                 f"data.sources: {place} is a folder of this repository: name it in data.folder, so"
@@ -115,7 +121,7 @@ def _bring(place: str, sha256: str | None, target: Path) -> None:
     if sha256 is None:
         raise UserError("data.sha256 is missing: give the SHA-256 of the archive in params.yaml")
     with tempfile.TemporaryDirectory(prefix="download-") as scratch:
-        if _is_url(place):
+        if path is None:
             path = Path(scratch, name)
             with faults_of_the_source(Path(scratch)):
                 download(place, path, min(MOST_BYTES, shutil.disk_usage(scratch).free))
@@ -132,14 +138,10 @@ def _bring(place: str, sha256: str | None, target: Path) -> None:
 
 def _file_name(place: str) -> str:
     """Of an archive, without the query or fragment that a URL may have behind it."""
-    bare = re.split("[?#]", place, maxsplit=1)[0] if _is_url(place) else place
+    bare = re.split("[?#]", place, maxsplit=1)[0] if local_path(place) is None else place
     if not bare.lower().endswith(SUFFIXES):
         bare = place  # such as download?file=photos.zip
     return bare.rstrip("/").rpartition("/")[2]
-
-
-def _is_url(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
 
 
 def copy_folder(folder: Path, target: Path) -> None:

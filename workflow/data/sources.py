@@ -18,7 +18,7 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -155,15 +155,21 @@ def faults_of_the_source(folder: Path) -> Iterator[None]:
 def _source(place: str, scratch: Path) -> Source:
     if place.lower().startswith(_PACKAGE_PREFIX):
         return DebianPackage(place[len(_PACKAGE_PREFIX) :], scratch)
+    if path := local_path(place):
+        return LocalFolder(path)
+    return WebHost(place) if place.lower().startswith(("http://", "https://")) else Unknown(place)
+
+
+def local_path(place: str) -> Path | None:
+    """Where a source lies on this machine; None for a URL, unless it begins with `file://`."""
     scheme, separator, _ = place.partition("://")
-    if not separator:
-        return LocalFolder(Path(place))
-    kinds: dict[str, Callable[[str], Source]] = {
-        "http": WebHost,
-        "https": WebHost,
-        "file": LocalUrl,
-    }
-    return kinds.get(scheme.lower(), Unknown)(place)
+    if separator and scheme.lower() != "file":
+        return None
+    path = Path(url2pathname(urlsplit(place).path) if separator else place)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ~name of nobody here
+        return path
 
 
 class Unknown:
@@ -185,10 +191,7 @@ class LocalFolder:
     """A folder on this machine."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._path = path.expanduser()
-        except RuntimeError:  # ~name of nobody here
-            self._path = path
+        self._path = path
 
     def bring(self, name: str, folder: Path) -> Path:
         """Find the file; nothing is copied."""
@@ -202,13 +205,6 @@ class LocalFolder:
         if not (self._path / name).is_file():
             raise SourceError("not there")
         return self._path / name
-
-
-class LocalUrl(LocalFolder):
-    """The same as a `file://` URL."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(Path(url2pathname(urlsplit(url).path)))
 
 
 class WebHost:
