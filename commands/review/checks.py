@@ -1,19 +1,14 @@
 """What CI asks of a change, as far as it can be told without running anything."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from commands.review.change import Change
 from commands.review.reproduction import last_result
 from commands.review.revisions import Revision, changed_files, is_clean, resolve
 from commands.review.rules import RULES_FILE, rules_have_changed
 from commands.review.stages import stage_changes
 from commands.review.wording import listed
-
-if TYPE_CHECKING:
-    from commands.review.change import Change
 
 # What a review is made by, or could be: make and Python look for files of theirs in the root first.
 # comment.yml tells reviewers of the same, without this code.
