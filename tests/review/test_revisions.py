@@ -1,5 +1,6 @@
 """Which commits are compared, and what is said where they cannot be."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -48,6 +49,16 @@ def test_a_first_commit_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
     done = shallow.command("check-metrics")
     assert done.returncode == 1
     assert "git fetch --unshallow" in done.stderr
+
+
+def test_a_name_that_is_no_utf_8_is_a_name(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.ok("git", "init", "-q", "-b", "main")
+    project.name_committer()
+    name = os.fsdecode(b"a \xff")
+    (tmp_path / name).touch()
+    assert Revision(None, WORKSPACE, tmp_path).files == {name}
+    assert Revision(project.commit("Begin"), "main", tmp_path).files == {name}
 
 
 def test_an_unknown_base_is_one_line(repository: Project) -> None:
